@@ -1,0 +1,131 @@
+# One word does each thing: `make help` lists them. Needs python3 (3.11 or newer) and make; everything else is installed
+# below this folder, from requirements files in which every package is pinned by hash.
+
+PYTHON ?= python3
+
+# uv must not fetch a Python of its own from outside the package registries.
+export UV_PYTHON_DOWNLOADS := never
+export SAM_CLI_TELEMETRY := 0
+# Nothing here talks to AWS, so nothing here gets to see anybody's credentials.
+unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+TOOLS := .tools
+SAM := $(TOOLS)/sam/bin/sam
+CFN_LINT := $(TOOLS)/sam/bin/cfn-lint
+
+# Each environment carries a stamp that is older than its requirements only when it has to be made again.
+DEV_READY := $(VENV)/.ready
+TOOLS_READY := $(addprefix $(TOOLS)/,$(addsuffix /.ready,sam ministack awscli))
+
+TESTS ?=
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The last lines of `make test` are pytest's own, even under -j.
+.NOTPARALLEL:
+
+##@ Start here
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z.\/]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(DEV_READY) $(TOOLS_READY) ## Install everything (demo, test and build do it by themselves)
+
+.PHONY: demo
+demo: $(DEV_READY) ## Patch a pretend organisation, with no AWS account
+	@$(BIN)/patchtide demo
+
+##@ Check
+
+.PHONY: test
+test: setup ## Check format, lint, types and templates, then run the tests (TESTS=tests/core for some)
+	@echo "Checking format and lint"
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory types template
+	@echo "Running the tests"
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+.PHONY: format
+format: $(DEV_READY) ## Write the code in the house format
+	@$(BIN)/ruff check --select I --fix --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: lint
+lint: $(DEV_READY) ## Look for mistakes
+	@$(BIN)/ruff check .
+
+.PHONY: types
+types: $(DEV_READY) ## Check the types
+	@echo "Checking types"
+	@$(BIN)/mypy
+
+.PHONY: template
+template: $(TOOLS)/sam/.ready ## Check the CloudFormation templates
+	@echo "Checking the templates"
+	@$(SAM) validate --lint --template-file template.yaml
+	@$(CFN_LINT) spoke/template.yaml
+
+##@ Ship
+
+.PHONY: build
+build: $(DEV_READY) $(TOOLS)/sam/.ready ## Build the layers and functions for Lambda (arm64), without Docker
+	@echo "Building for Lambda"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) build
+
+##@ Care
+
+.PHONY: lock
+lock: $(UV) ## Lock the requirements again; UPGRADE=--upgrade moves what is not pinned
+	@echo "Locking the requirements"
+	@set -e; for file in layers/dependencies/requirements $(addprefix requirements/,uv dev sam ministack awscli); do \
+		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+			--custom-compile-command "make lock" $(UPGRADE) --output-file $$file.txt $$file.in; \
+	done
+
+.PHONY: clean
+clean: ## Remove what was installed, built or cached
+	@rm -rf $(VENV) $(TOOLS) .aws-sam out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Environments. Nobody needs to name these.
+
+.PHONY: $(VENV) $(TOOLS)/sam $(TOOLS)/ministack $(TOOLS)/awscli
+$(VENV): $(DEV_READY)
+$(TOOLS)/sam $(TOOLS)/ministack $(TOOLS)/awscli: %: %/.ready
+
+# pip installs uv and nothing else: from here on uv is faster and checks the same hashes.
+$(UV): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Patchtide needs Python 3.11 or newer, but $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Install a newer one, or name it: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/uv.txt
+	@touch $@
+
+# Our own code is not installed but pointed at, so nothing has to be built and an edit counts at once.
+# -P keeps the folder people stand in from shadowing the standard library.
+$(DEV_READY): requirements/dev.txt $(UV)
+	@echo "Installing the development environment into $(VENV)"
+	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements/dev.txt
+	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/layers/patchtide" \
+		> "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/patchtide.pth"
+	@printf '%s\n' '#!/bin/sh' \
+		"exec \"$(CURDIR)/$(BIN)/python\" -P -c 'import sys; sys.argv[0] = \"patchtide\"; from cli.main import app; app()' \"\$$@\"" \
+		> $(BIN)/patchtide
+	@chmod +x $(BIN)/patchtide
+	@touch $@
+
+$(TOOLS)/%/.ready: requirements/%.txt $(UV)
+	@echo "Installing $* into $(TOOLS)/$*"
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(TOOLS)/$*
+	@$(UV) pip sync --quiet --require-hashes --python $(TOOLS)/$*/bin/python requirements/$*.txt
+	@touch $@
