@@ -1,0 +1,109 @@
+"""A campaign: what to patch, where, when and how fast, as the rules read it.
+
+People write a document (see `document`); this is what is left when it was found valid. It is kept, numbered, as the
+version in force, and a run keeps the version it was opened with to its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from patchtide.core.schedule import Schedule
+
+Operation = Literal["Install", "Scan"]
+RebootOption = Literal["RebootIfNeeded", "NoReboot"]
+
+FLEET_RUNBOOK = "Patchtide-PatchFleet"
+INSTANCE_RUNBOOK = "Patchtide-PatchInstance"
+BLOG_RUNBOOK = "Automation-RunPatchBaseline"
+EXECUTION_ROLE = "AWS-SystemsManager-AutomationExecutionRole"
+
+GROUP_KEY = "ResourceGroup"
+IDS_KEY = "InstanceIds"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One condition on instances, spelled as Automation spells it: `tag:<key>`, `ResourceGroup` or `InstanceIds`."""
+
+    key: str
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.key}={','.join(self.values)}"
+
+    def for_run_command(self) -> dict[str, object]:
+        """As Run Command spells it, where a group is `resource-groups:Name`: the two are not interchangeable."""
+        key = "resource-groups:Name" if self.key == GROUP_KEY else self.key
+        return {"Key": key, "Values": list(self.values)}
+
+    def for_automation(self) -> dict[str, object]:
+        """As Automation spells it, where literal ids are `ParameterValues`."""
+        key = "ParameterValues" if self.key == IDS_KEY else self.key
+        return {"Key": key, "Values": list(self.values)}
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """The SSM Automation document that does the work in a location.
+
+    With `target_parameter` Automation starts one execution per instance and names it in that parameter; without, the
+    runbook itself reaches all targets of its location through Run Command.
+    """
+
+    name: str = FLEET_RUNBOOK
+    version: str = "$DEFAULT"
+    target_parameter: str | None = None
+    parameters: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wave:
+    """An ordered part of a campaign, with its own targets, accounts and rate control."""
+
+    name: str
+    targets: tuple[Target, ...]
+    accounts: tuple[str, ...]
+    max_concurrency: str
+    max_errors: str
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One valid version of what people want patched.
+
+    Limits (`max_concurrency` and so on) are AWS's strings, a count or a percentage. `accounts` may name organizational
+    units and roots. A campaign without `schedule` is ad hoc: due at once, once.
+    """
+
+    name: str
+    accounts: tuple[str, ...]
+    regions: tuple[str, ...]
+    waves: tuple[Wave, ...]
+    duration: timedelta
+    cutoff: timedelta = timedelta(0)
+    schedule: Schedule | None = None
+    enabled: bool = True
+    description: str = ""
+    owner: str = ""
+    exclude_accounts: tuple[str, ...] = ()
+    include_child_units: bool = True
+    operation: Operation = "Install"
+    reboot_option: RebootOption = "RebootIfNeeded"
+    install_override_list: str | None = None
+    snapshot_id: str | None = None
+    location_max_concurrency: str = "100%"
+    location_max_errors: str = "100%"
+    execution_role: str = EXECUTION_ROLE
+    runbook: Runbook = field(default_factory=Runbook)
+
+    @property
+    def timezone(self) -> str:
+        """The zone in which people read this campaign's times."""
+        return self.schedule.timezone if self.schedule else "UTC"
+
+    def wave(self, name: str) -> Wave:
+        """The wave of that name."""
+        return next(wave for wave in self.waves if wave.name == name)

@@ -1,0 +1,619 @@
+"""The campaign document that people write, and everything that can be wrong with it.
+
+`read` takes a plain mapping (a DynamoDB item as boto3 gives it, or parsed YAML or JSON) and answers with the campaign or
+with all its problems at once: unknown fields first, then each field by itself, then what two fields say together. A
+person who fixes one error per edit has been told too little.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import islice, pairwise
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from patchtide.core.campaign import (
+    BLOG_RUNBOOK,
+    EXECUTION_ROLE,
+    FLEET_RUNBOOK,
+    GROUP_KEY,
+    IDS_KEY,
+    INSTANCE_RUNBOOK,
+    Campaign,
+    Runbook,
+    Target,
+    Wave,
+)
+from patchtide.core.errors import InvalidCampaign, InvalidSchedule
+from patchtide.core.problem import Problem
+from patchtide.core.schedule import Schedule, check, occurrences
+
+# What the service writes onto the item. A person's value there is ignored, and overwritten.
+SERVICE_FIELDS = frozenset(
+    {
+        "status",
+        "statusMessage",
+        "statusDetail",
+        "nextRunAt",
+        "lastRunId",
+        "lastRunStatus",
+        "lastRunAt",
+        "updatedBy",
+        "specHash",
+    }
+)
+
+MAX_TARGETS = 5  # SendCommand's limit (botocore's SendCommandRequest.Targets)
+MAX_VALUES = 50  # botocore's TargetValues
+FORBIDDEN = re.compile(r"[{}\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of reading a document: the campaign, or the problems that stand in its way; and what to think about."""
+
+    campaign: Campaign | None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    def valid(self) -> Campaign:
+        """The campaign; raises InvalidCampaign with all problems when there is none."""
+        if self.campaign is None:
+            raise InvalidCampaign(self.problems)
+        return self.campaign
+
+
+def _wrong(code: str, message: str, hint: str = "") -> PydanticCustomError:
+    # The texts are passed as context: pydantic would read braces in a person's value as its own placeholders.
+    return PydanticCustomError("patchtide", "{message}", {"code": code, "message": message, "hint": hint})
+
+
+def _clean(text: str) -> str:
+    if found := FORBIDDEN.search(text):
+        raise _wrong("characters", f"{text!r} contains {found[0]!r}", "Braces and control characters are not allowed")
+    return text
+
+
+# Values are checked by hand where pydantic's own words would not tell a person how to mend them.
+
+
+def _account(value: object) -> str:
+    if isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        raise _wrong(
+            "account-number", f"{value} is a number", f'Quote it: "{int(value):012d}", leading zeros may be lost'
+        )
+    text = str(value)
+    if re.fullmatch(r"\d{12}|r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}", text):
+        return text
+    raise _wrong(
+        "account", f"{text!r} is not an account, unit or root", 'Write 12 digits, "ou-…" or "r-…" as Organizations does'
+    )
+
+
+def _region(value: object) -> str:
+    text = str(value)
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d{1,2}", text):
+        raise _wrong("region", f"{text!r} is not a Region", "Write it as AWS does, e.g. eu-west-1")
+    return text
+
+
+def _span(value: object) -> timedelta:
+    """Hours as a number (AWS's unit), or a string with its units, e.g. 90m or 3h30m."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+        return timedelta(hours=float(value))
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?", str(value))
+    if not match or not any(match.groups()):
+        raise _wrong("duration", f"{value!r} has no unit", "Write hours as a number, or e.g. 90m or 3h30m")
+    return timedelta(hours=int(match[1] or 0), minutes=int(match[2] or 0))
+
+
+def _limit(value: object, *, least: int, pattern: str) -> str:
+    text = str(int(value)) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else str(value)
+    if len(text) > 7 or not re.fullmatch(pattern, text):
+        raise _wrong(
+            "rate", f"{text!r} is not a limit", f"Write a count from {least}, or a percentage from {least}% to 100%"
+        )
+    return text
+
+
+def _concurrency(value: object) -> str:
+    return _limit(value, least=1, pattern=r"[1-9][0-9]*|[1-9][0-9]?%|100%")
+
+
+def _errors(value: object) -> str:
+    return _limit(value, least=0, pattern=r"[1-9][0-9]*|0|[1-9][0-9]%|[0-9]%|100%")
+
+
+def _target(value: object) -> Target:
+    """`tag:Key=v1,v2`, `ResourceGroup=name`, `InstanceIds=i-…`, or SSM's {key, values} in any spelling of the two."""
+    if isinstance(value, Target):
+        return value
+    if isinstance(value, Mapping):
+        parts = {str(key).lower(): found for key, found in value.items()}
+        if set(parts) != {"key", "values"}:
+            raise _wrong("target", f"has {sorted(value)}", "Write key and values, or tag:Key=value")
+        key, values = str(parts["key"]), parts["values"]
+        values = list(values) if isinstance(values, (list, tuple, set, frozenset)) else [values]
+    else:
+        key, equals, rest = str(value).partition("=")
+        if not equals:
+            raise _wrong("target", f"{value!r} names no value", f"Write {key or 'tag:PatchGroup'}=value")
+        values = rest.split(",")
+    return Target(_target_key(key.strip()), _target_values(key, [_clean(str(entry).strip()) for entry in values]))
+
+
+def _target_key(key: str) -> str:
+    if re.fullmatch(r"(resource-?groups?(:name)?|resource_group)", key, re.IGNORECASE):
+        return GROUP_KEY
+    if re.fullmatch(r"instance-?_?ids?", key, re.IGNORECASE):
+        return IDS_KEY
+    if key.startswith("tag:") and 4 < len(_clean(key)) <= 132:
+        return key
+    raise _wrong(
+        "target",
+        f"{key!r} is not a target key",
+        f"Write tag:{key.removeprefix('tag:') or 'Key'}=…, ResourceGroup=… or InstanceIds=…",
+    )
+
+
+def _target_values(key: str, values: list[str]) -> tuple[str, ...]:
+    if not values or not all(values) or len(values) > MAX_VALUES:
+        raise _wrong(
+            "target", f"{key} has {len([v for v in values if v])} values", f"Give 1 to {MAX_VALUES}, none empty"
+        )
+    if _target_key(key) == IDS_KEY and (bad := [v for v in values if not re.fullmatch(r"(i|mi)-[0-9a-f]{8,17}", v)]):
+        raise _wrong("target", f"{bad[0]!r} is not an instance id", "Write i-… or mi-… ids")
+    return tuple(values)
+
+
+def _many(value: object) -> object:
+    """One value where a list is expected is a list of one; DynamoDB's sets are lists in a settled order."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _expression(value: str) -> str:
+    try:
+        check(value)
+    except InvalidSchedule as error:
+        raise _wrong("schedule", f"{value!r}: {error.reason}", error.fix) from error
+    return value.strip()
+
+
+def _timezone(value: str) -> str:
+    zones = available_timezones()
+    if value not in zones:
+        near = difflib.get_close_matches(value, zones, 1)
+        raise _wrong(
+            "timezone",
+            f"{value!r} is not an IANA time zone",
+            f"Did you mean {near[0]!r}?" if near else "Write e.g. Europe/London",
+        )
+    return value
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
+
+
+Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_clean)]
+Account = Annotated[str, BeforeValidator(_account)]
+Region = Annotated[str, BeforeValidator(_region)]
+Span = Annotated[timedelta, BeforeValidator(_span, json_schema_input_type=int | str)]
+Concurrency = Annotated[str, BeforeValidator(_concurrency, json_schema_input_type=int | str)]
+Errors = Annotated[str, BeforeValidator(_errors, json_schema_input_type=int | str)]
+TargetText = Annotated[Target, BeforeValidator(_target, json_schema_input_type=str | dict[str, Any])]
+Accounts = Annotated[list[Account], BeforeValidator(_many), Field(min_length=1)]
+Targets = Annotated[list[TargetText], BeforeValidator(_many), Field(min_length=1, max_length=MAX_TARGETS)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{3,48}$")]
+RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_\-.:/]{3,128}$")]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", arbitrary_types_allowed=True
+    )
+
+
+class WaveDocument(_Document):
+    """One wave: an ordered part of the campaign, narrower than the whole."""
+
+    name: Name
+    targets: Targets | None = None
+    accounts: Accounts | None = None
+    max_concurrency: Concurrency | None = None
+    max_errors: Errors | None = None
+
+
+class CampaignDocument(_Document):
+    """A Patchtide campaign: what to patch, where, when and how fast."""
+
+    campaign: Name
+    duration: Span
+    accounts: Accounts
+    targets: Targets
+    regions: Annotated[list[Region], BeforeValidator(_many), Field(min_length=1, max_length=50)]
+    description: Text = ""
+    owner: Text = ""
+    ticket: Text = ""
+    state: Literal["ENABLED", "DISABLED"] = "ENABLED"
+    schedule: Annotated[str, AfterValidator(_expression)] | None = None
+    schedule_timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    schedule_offset: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=27)] = 0
+    start_date: date | None = None
+    end_date: date | None = None
+    cutoff: Span = timedelta(hours=1)
+    exclude_accounts: Annotated[list[Account], BeforeValidator(_many)] = []
+    include_child_organization_units: bool = True
+    operation: Literal["Install", "Scan"] = "Install"
+    reboot_option: Literal["RebootIfNeeded", "NoReboot"] = "RebootIfNeeded"
+    install_override_list: (
+        Annotated[str, StringConstraints(max_length=256, pattern=r"^(s3|https)://[^{}\s]+$")] | None
+    ) = None
+    snapshot_id: (
+        Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")] | None
+    ) = None
+    max_concurrency: Concurrency = "10%"
+    max_errors: Errors = "10%"
+    location_max_concurrency: Concurrency = "100%"
+    location_max_errors: Errors = "100%"
+    execution_role_name: Annotated[str, StringConstraints(pattern=r"^[\w+=,.@/-]{1,64}$")] = EXECUTION_ROLE
+    runbook: RunbookName = FLEET_RUNBOOK
+    runbook_version: Annotated[str, StringConstraints(pattern=r"^(\$LATEST|\$DEFAULT|[1-9][0-9]*)$")] = "$DEFAULT"
+    target_parameter_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,49}$")] | None = None
+    runbook_parameters: dict[str, Annotated[list[Text], BeforeValidator(_many)]] = {}
+    waves: Annotated[list[WaveDocument], Field(min_length=1, max_length=20)] | None = None
+
+
+# What people write instead of our words. Each earned its place by being AWS's or a neighbour's name for the thing.
+SYNONYMS = {
+    "cron": "schedule",
+    "timezone": "scheduleTimezone",
+    "schedulemode": "schedule",
+    "name": "campaign",
+    "id": "campaign",
+    "enabled": "state",
+    "documentname": "runbook",
+    "documentversion": "runbookVersion",
+    "parameters": "runbookParameters",
+    "executionrole": "executionRoleName",
+    "targetlocationmaxconcurrency": "locationMaxConcurrency",
+    "targetlocationmaxerrors": "locationMaxErrors",
+}
+
+_FIELDS = {_folded: name for name in CampaignDocument.model_fields for _folded in (name.replace("_", ""),)}
+
+
+def read(raw: Mapping[str, object], *, default_regions: tuple[str, ...] = (), now: datetime | None = None) -> Reading:
+    """The campaign that a document describes, or everything that is wrong with it.
+
+    `raw` is left as it is. Service-owned fields are ignored. `default_regions` stand in where the document names none.
+    With `now`, what the clock makes questionable (a schedule with no moments left) is said as a warning.
+    """
+    named, problems = _known(raw)
+    if "regions" not in named and default_regions:
+        named["regions"] = list(default_regions)
+    draft, field_problems = _fields(named)
+    problems += field_problems
+    bad = {problem.path.split(".")[0].split("[")[0] for problem in problems}
+    for fields, rule in _TOGETHER:
+        if not bad & {to_camel(field) for field in fields}:
+            problems += list(rule(draft))
+    if problems:
+        order = [to_camel(_FIELDS.get(_fold(key), key)) for key in raw]
+        problems.sort(key=lambda problem: _place(problem, order))
+        return Reading(None, tuple(problems))
+    return Reading(_campaign(draft), (), tuple(_warnings(draft, now)))
+
+
+def _place(problem: Problem, order: list[str]) -> int:
+    top = problem.path.split(".")[0].split("[")[0]
+    return order.index(top) if top in order else len(order)
+
+
+def _fold(key: str) -> str:
+    return key.replace("_", "").replace("-", "").lower()
+
+
+def _known(raw: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
+    """The document's fields by our names, and a problem for each that is not ours."""
+    named: dict[str, object] = {}
+    problems: list[Problem] = []
+    for key, value in raw.items():
+        if key in SERVICE_FIELDS or value is None:
+            continue
+        name = _FIELDS.get(_fold(key))
+        if name is None:
+            problems.append(Problem(key, "unknown", "is not a field of a campaign", _meant(key), value))
+        elif name in named:
+            problems.append(
+                Problem(key, "twice", "is given twice in different spellings", f"Keep only {to_camel(name)}", value)
+            )
+        else:
+            named[name] = _plain(value)
+    return named, problems
+
+
+def _meant(key: str) -> str:
+    known = [to_camel(name) for name in CampaignDocument.model_fields]
+    near = difflib.get_close_matches(key, known, 1, cutoff=0.7)
+    suggestion = SYNONYMS.get(_fold(key)) or (near[0] if near else None)
+    return f"Did you mean {suggestion!r}?" if suggestion else "Remove it; `patchtide schema` lists the fields"
+
+
+def _plain(value: object) -> object:
+    """DynamoDB's types as JSON has them. Numbers in account lists stay numbers, so that they can be refused as such."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(entry) for entry in value), key=str)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _fields(named: dict[str, object]) -> tuple[CampaignDocument, list[Problem]]:
+    """A draft that holds every field that is right by itself, and the problems of those that are not."""
+    draft = CampaignDocument.model_construct()  # type: ignore[call-arg] # a draft may lack what is required
+    problems: list[Problem] = []
+    for name, field in CampaignDocument.model_fields.items():
+        if name not in named:
+            if field.is_required():
+                problems.append(Problem(to_camel(name), "missing", "is required", _REQUIRED_HINTS[name]))
+            continue
+        try:
+            CampaignDocument.__pydantic_validator__.validate_assignment(draft, name, named[name])
+        except ValidationError as error:
+            problems += [_problem(name, found) for found in error.errors()]
+    return draft, problems
+
+
+_REQUIRED_HINTS = {
+    "campaign": "Give it an id, e.g. prod-linux-monthly",
+    "duration": "Say how long the window is in hours, e.g. 4",
+    "accounts": 'List account ids as strings, units (ou-…) or the root (r-…), e.g. ["111122223333"]',
+    "targets": "Say which instances, e.g. tag:PatchGroup=prod; there is no accidental “all”",
+    "regions": "List the Regions, e.g. [eu-west-1], or set the stack's DefaultRegions",
+}
+
+_PATTERN_HINTS = {
+    "campaign": "Use 3 to 48 of a-z, 0-9 and -",
+    "name": "Use 3 to 48 of a-z, 0-9 and -",
+    "install_override_list": "Write s3://bucket/key or https://…",
+    "snapshot_id": "Write a UUID, or leave it out: Patchtide makes one per wave",
+    "runbook": "Write the document's name (or its ARN when it is shared with this account)",
+    "runbook_version": "Write $DEFAULT, $LATEST or a number",
+    "target_parameter_name": "Write the runbook's parameter that takes the instance id, e.g. InstanceId",
+    "execution_role_name": "Write the role's name, not its ARN",
+}
+
+
+def _problem(name: str, error: Any) -> Problem:
+    # A union's branches and a validator's own names appear in loc; only keys and indices mean something to people.
+    path = to_camel(name)
+    for part in error["loc"]:
+        if part == name or (isinstance(part, str) and part.startswith(("function-", "list["))):
+            continue
+        path += f"[{part}]" if isinstance(part, int) else f".{to_camel(part) if '_' in part else part}"
+    context = error.get("ctx") or {}
+    value = error.get("input")
+    if "code" in context:
+        return Problem(path, context["code"], context["message"], context["hint"], value)
+    last = next((part for part in reversed(error["loc"]) if isinstance(part, str)), name)
+    if error["type"] == "string_pattern_mismatch":
+        return Problem(path, "pattern", f"{value!r} is not allowed", _PATTERN_HINTS.get(last, ""), value)
+    if error["type"] == "literal_error":
+        return Problem(path, "choice", f"{value!r} is not one of the choices", f"Write {context['expected']}", value)
+    if error["type"] == "extra_forbidden":
+        return Problem(
+            path,
+            "unknown",
+            "is not a field of a wave",
+            "Waves have name, targets, accounts, maxConcurrency, maxErrors",
+            value,
+        )
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return Problem(path, error["type"].replace("_", "-"), f"{value!r}: {message}", "", value)
+
+
+Rule = Callable[[CampaignDocument], Iterator[Problem]]
+
+
+def _window(draft: CampaignDocument) -> Iterator[Problem]:
+    hours = draft.duration / timedelta(hours=1)
+    if not 1 <= hours <= 24:
+        yield Problem(
+            "duration", "range", f"{hours:g} h is outside 1 to 24 hours", "Lengthen or shorten the window", hours
+        )
+    if draft.cutoff < timedelta(0) or draft.cutoff >= draft.duration:
+        cutoff = draft.cutoff / timedelta(hours=1)
+        yield Problem(
+            "cutoff",
+            "range",
+            f"cutoff is {cutoff:g} h, duration is {hours:g} h",
+            "Make cutoff smaller than duration",
+            cutoff,
+        )
+
+
+def _dates(draft: CampaignDocument) -> Iterator[Problem]:
+    if draft.start_date and draft.end_date and draft.end_date < draft.start_date:
+        yield Problem(
+            "endDate", "range", f"{draft.end_date} is before startDate {draft.start_date}", "Swap them", draft.end_date
+        )
+    if draft.schedule is None:
+        for field in ("schedule_offset", "start_date", "end_date"):
+            if getattr(draft, field):
+                yield Problem(
+                    to_camel(field),
+                    "without-schedule",
+                    "means nothing without a schedule",
+                    "Add a schedule or remove it",
+                )
+
+
+def _spacing(draft: CampaignDocument) -> Iterator[Problem]:
+    """Two windows of one campaign may not overlap: the same instances would be patched twice at once."""
+    if draft.schedule is None or draft.duration > timedelta(hours=24):
+        return
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    moments = [found.at for found in islice(occurrences(_schedule(draft), start), 60)]
+    closest = min((later - earlier for earlier, later in pairwise(moments)), default=None)
+    if closest is not None and closest < draft.duration:
+        yield Problem(
+            "duration",
+            "overlap",
+            f"windows overlap: runs come {closest} apart, each lasts {draft.duration}",
+            "Shorten the window",
+            None,
+        )
+
+
+def _one_target(draft: CampaignDocument) -> Iterator[Problem]:
+    if not _target_parameter(draft):
+        return
+    lists = [
+        ("targets", draft.targets),
+        *((f"waves[{n}].targets", w.targets or []) for n, w in enumerate(draft.waves or [])),
+    ]
+    for path, targets in lists:
+        if len(targets) > 1:
+            yield Problem(
+                path,
+                "one-target",
+                "Automation takes one tag or resource group per execution",
+                "Keep one, or use the fleet runbook",
+            )
+
+
+def _target_sizes(draft: CampaignDocument) -> Iterator[Problem]:
+    """A target goes to the runbook as one parameter value, and AWS takes 512 characters of those."""
+    for number, target in enumerate(draft.targets):
+        size = len(json.dumps(target.for_run_command()))
+        if size > 512:
+            yield Problem(
+                "targets",
+                "target-size",
+                f"targets[{number}] takes {size} characters, AWS takes 512",
+                "Give it fewer values",
+            )
+
+
+def _one_wave(draft: CampaignDocument) -> Iterator[Problem]:
+    names = [wave.name for wave in draft.waves or []]
+    if len(names) > 1:
+        yield Problem(
+            "waves",
+            "one-wave",
+            "more than one wave is not supported yet",
+            "Write a campaign per wave, each with its own schedule",
+            names,
+        )
+
+
+_TOGETHER: tuple[tuple[tuple[str, ...], Rule], ...] = (
+    (("duration", "cutoff"), _window),
+    (("schedule", "schedule_offset", "start_date", "end_date"), _dates),
+    (("schedule", "schedule_timezone", "schedule_offset", "start_date", "end_date", "duration"), _spacing),
+    (("targets", "waves", "runbook", "target_parameter_name"), _one_target),
+    (("targets",), _target_sizes),
+    (("waves",), _one_wave),
+)
+
+
+def _target_parameter(draft: CampaignDocument) -> str | None:
+    if draft.target_parameter_name or draft.runbook not in (INSTANCE_RUNBOOK, BLOG_RUNBOOK):
+        return draft.target_parameter_name
+    return "InstanceId"
+
+
+def _schedule(draft: CampaignDocument) -> Schedule:
+    assert draft.schedule  # noqa: S101 - asked only of campaigns with one
+    return Schedule(draft.schedule, draft.schedule_timezone, draft.schedule_offset, draft.start_date, draft.end_date)
+
+
+def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem]:
+    if draft.schedule:
+        if re.search(r"\b[1-7](#|L|-|,|\b)(?=[^ ]* [^ ]+\)$)", draft.schedule) and draft.schedule.startswith("cron"):
+            yield Problem(
+                "schedule", "numeric-weekday", "weekdays as numbers start at 1 = SUN in AWS", "Prefer names, e.g. TUE#2"
+            )
+        moments = list(islice(occurrences(_schedule(draft), now or datetime(2026, 1, 1, tzinfo=UTC)), 60))
+        if now and not moments:
+            yield Problem(
+                "schedule",
+                "never",
+                f"{draft.schedule!r} has no moment left to come",
+                "Check the year, the day and endDate",
+            )
+        for found in moments:
+            if found.note:
+                yield Problem("schedule", "clock-change", found.note, "Nothing to do if that is what you want")
+                break
+    if not draft.cutoff:
+        yield Problem(
+            "cutoff",
+            "no-cutoff",
+            "work may start up to the last minute of the window",
+            "Leave time for a reboot, e.g. 1",
+        )
+    if draft.max_concurrency == "100%" and draft.operation == "Install" and draft.reboot_option == "RebootIfNeeded":
+        yield Problem(
+            "maxConcurrency", "all-at-once", "every instance of a location may reboot at once", "Use e.g. 10%"
+        )
+
+
+def _campaign(draft: CampaignDocument) -> Campaign:
+    waves = draft.waves or [WaveDocument(name="all")]
+    return Campaign(
+        name=draft.campaign,
+        accounts=tuple(draft.accounts),
+        regions=tuple(draft.regions),
+        waves=tuple(
+            Wave(
+                name=wave.name,
+                # A wave narrows the campaign: its targets come on top, so that both must hold.
+                targets=tuple(draft.targets) + tuple(t for t in wave.targets or () if t not in draft.targets),
+                accounts=tuple(wave.accounts or draft.accounts),
+                max_concurrency=wave.max_concurrency or draft.max_concurrency,
+                max_errors=wave.max_errors or draft.max_errors,
+            )
+            for wave in waves
+        ),
+        duration=draft.duration,
+        cutoff=draft.cutoff,
+        schedule=_schedule(draft) if draft.schedule else None,
+        enabled=draft.state == "ENABLED",
+        description=draft.description,
+        owner=draft.owner,
+        exclude_accounts=tuple(draft.exclude_accounts),
+        include_child_units=draft.include_child_organization_units,
+        operation=draft.operation,
+        reboot_option=draft.reboot_option,
+        install_override_list=draft.install_override_list,
+        snapshot_id=draft.snapshot_id,
+        location_max_concurrency=draft.location_max_concurrency,
+        location_max_errors=draft.location_max_errors,
+        execution_role=draft.execution_role_name,
+        runbook=Runbook(
+            draft.runbook,
+            draft.runbook_version,
+            _target_parameter(draft),
+            {name: tuple(values) for name, values in draft.runbook_parameters.items()},
+        ),
+    )

@@ -1,0 +1,193 @@
+"""What may be believed about an instance, and what follows from it.
+
+AWS keeps one patch state per instance, written by whoever patched or scanned last (facts: Patch Manager, "compliance data
+overwrites"). It is evidence for a run only when it carries the run's own snapshot id and operation and ended after the
+run's execution started. What a command said is never evidence of success; it explains a failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from patchtide.core.campaign import Operation
+from patchtide.core.causes import explain, explain_patch_state
+from patchtide.core.outcome import Cause, Instance, Outcome, Result
+
+SENTINEL_YEAR = 1990  # rows of a scan that could not run carry dates of 1970 and counts of -1
+
+
+@dataclass(frozen=True)
+class PatchState:
+    """One answer of DescribeInstancePatchStates, with absent counts as 0."""
+
+    instance: str
+    operation: str
+    operation_end_at: datetime
+    snapshot: str = ""
+    baseline: str = ""
+    installed: int = 0
+    missing: int = 0
+    failed: int = 0
+    pending_reboot: int = 0
+    rejected: int = 0
+    critical_non_compliant: int = 0
+    security_non_compliant: int = 0
+    other_non_compliant: int = 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether this is the row of a scan that could not run, and not of one that found nothing."""
+        counts = (self.installed, self.missing, self.failed, self.pending_reboot)
+        return min(counts) < 0 or self.operation_end_at.year < SENTINEL_YEAR
+
+    @property
+    def non_compliant(self) -> int:
+        """Patches that AWS counts against the instance, by whatever severity."""
+        return self.critical_non_compliant + self.security_non_compliant + self.other_non_compliant
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What Run Command says of one instance: AWS's StatusDetails, the exit code, and the tail of its output."""
+
+    instance: str
+    status: str
+    details: str
+    exit_code: int | None = None
+    output: str = ""
+
+    @property
+    def delivered(self) -> bool:
+        """Whether the command reached the instance."""
+        return self.details.replace(" ", "") not in _UNDELIVERED
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status not in ("Pending", "InProgress", "Delayed", "Cancelling")
+
+
+_UNDELIVERED = frozenset(
+    {"Undeliverable", "DeliveryTimedOut", "Terminated", "AccessDenied", "InvalidPlatform", "Pending", "Delayed"}
+)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the location's own part ended: the step's status in the hub, and the sentence AWS or the runbook gave."""
+
+    status: str
+    reason: str = ""
+
+    @property
+    def not_started(self) -> bool:
+        """Whether nothing was sent to any instance here."""
+        return self.status in ("NotStarted", "NotAttempted", "Refused")
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What evidence must show to be this run's own. `snapshot` is None where the runbook takes none."""
+
+    snapshot: str | None
+    operation: Operation
+    started_at: datetime
+
+
+def doubt(state: PatchState | None, expected: Expectation) -> tuple[Cause, str] | None:
+    """Why this patch state is no evidence for the run, or None when it is."""
+    if state is None:
+        return Cause.NO_EVIDENCE, "no patch state is known for it"
+    if state.operation_end_at < expected.started_at:
+        return (
+            Cause.NO_EVIDENCE,
+            f"its last patch state is of {state.operation_end_at:%Y-%m-%d %H:%MZ}, before this run",
+        )
+    if state.operation != expected.operation or (
+        expected.snapshot and state.snapshot.lower() != expected.snapshot.lower()
+    ):
+        by = f"{state.operation} of {state.operation_end_at:%H:%MZ}, snapshot {state.snapshot[:8] or 'none'}"
+        return Cause.OVERWRITTEN, f"its patch state was written by something else: {by}"
+    if state.broken:
+        return Cause.SCAN_BROKEN, "the patch scan could not run on it (update source unreachable)"
+    return None
+
+
+def judge(
+    instance: Instance,
+    state: PatchState | None,
+    invocation: Invocation | None,
+    ending: Ending,
+    expected: Expectation,
+) -> Result:
+    """The outcome of one expected instance. Only a patch state that is this run's own can make it compliant."""
+    unsure = doubt(state, expected)
+    if state is not None and unsure is None:
+        return _from_evidence(instance, state, invocation, expected)
+    assert unsure is not None  # noqa: S101 - no state is always a doubt
+    return _without_evidence(instance, unsure, invocation, ending)
+
+
+def _from_evidence(
+    instance: Instance, state: PatchState, invocation: Invocation | None, expected: Expectation
+) -> Result:
+    cause, sentence = Cause.NONE, ""
+    if expected.operation == "Scan":
+        outcome = Outcome.SCANNED
+        if state.missing or state.non_compliant:
+            sentence = f"{state.missing} missing, {state.non_compliant} against its baseline"
+    elif state.failed:
+        outcome = Outcome.FAILED
+        cause, sentence = explain_patch_state(state.failed, invocation.output if invocation else "")
+    elif state.pending_reboot:
+        outcome, cause = Outcome.PENDING_REBOOT, Cause.PENDING_REBOOT
+        sentence = f"{state.pending_reboot} patches wait for a reboot"
+    elif state.missing or state.non_compliant or state.rejected:
+        outcome, cause = Outcome.NON_COMPLIANT, Cause.MISSING
+        sentence = f"{max(state.missing, state.non_compliant, state.rejected)} patches count against its baseline"
+    else:
+        outcome = Outcome.COMPLIANT
+        if invocation and invocation.over and invocation.status != "Success":
+            # AWS has open bugs where the document exits 1 though every patch is in (facts: failures.md, S44).
+            sentence = f"SSM said {invocation.details}, but its patch state shows nothing missing"
+    return Result(
+        instance,
+        outcome,
+        cause,
+        sentence,
+        installed=state.installed,
+        missing=state.missing,
+        failed=state.failed,
+        pending_reboot=state.pending_reboot,
+        operation_end_at=state.operation_end_at,
+        baseline=state.baseline,
+    )
+
+
+def _without_evidence(
+    instance: Instance, unsure: tuple[Cause, str], invocation: Invocation | None, ending: Ending
+) -> Result:
+    if invocation is not None:
+        cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output)
+        if not invocation.delivered:
+            return Result(instance, Outcome.UNREACHABLE, cause, sentence)
+        if not invocation.over:
+            return Result(instance, Outcome.UNVERIFIED, cause, sentence)
+        if invocation.status != "Success":
+            return Result(instance, Outcome.FAILED, cause, sentence)
+        return Result(instance, Outcome.UNVERIFIED, *unsure)
+    if ending.not_started:
+        cause = Cause.START_REFUSED if ending.status == "Refused" else Cause.WINDOW_CLOSED
+        return Result(instance, Outcome.NOT_STARTED, cause, ending.reason)
+    if not instance.ping:
+        return Result(
+            instance, Outcome.UNREACHABLE, Cause.NOT_MANAGED, "SSM does not know it: no agent, or no instance profile"
+        )
+    if instance.ping != "Online":
+        return Result(instance, Outcome.UNREACHABLE, Cause.AGENT_LOST, f"its agent was {instance.ping} before the run")
+    if ending.status != "Success":
+        return Result(
+            instance, Outcome.UNVERIFIED, Cause.NOT_REACHED, ending.reason or f"its location ended {ending.status}"
+        )
+    return Result(instance, Outcome.UNVERIFIED, *unsure)

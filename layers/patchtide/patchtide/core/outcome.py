@@ -1,0 +1,82 @@
+"""What is known of one instance, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What is known of one instance at the end of a wave. Every expected instance has exactly one."""
+
+    COMPLIANT = "compliant"
+    SCANNED = "scanned"  # a Scan that reported, whatever it found: nothing was to be installed
+    PENDING_REBOOT = "pendingReboot"
+    NON_COMPLIANT = "nonCompliant"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    UNVERIFIED = "unverified"
+    GONE = "gone"
+    EXCLUDED = "excluded"
+    NOT_STARTED = "notStarted"
+
+
+FINE = frozenset({Outcome.COMPLIANT, Outcome.SCANNED, Outcome.EXCLUDED})
+
+
+class Cause(StrEnum):
+    """Why an instance or a location did not come out right: a closed list, so that counts of it mean something."""
+
+    NONE = ""
+    DISK_FULL = "DISK_FULL"
+    AGENT_LOST = "AGENT_LOST"
+    NOT_MANAGED = "NOT_MANAGED"
+    ROLE_DENIED = "ROLE_DENIED"
+    REGION_DISABLED = "REGION_DISABLED"
+    REPO = "REPO"
+    PKG_CONFLICT = "PKG_CONFLICT"
+    PKG_LOCK = "PKG_LOCK"
+    REBOOT_TIMEOUT = "REBOOT_TIMEOUT"
+    PENDING_REBOOT = "PENDING_REBOOT"
+    TIMEOUT = "TIMEOUT"
+    THROTTLED = "THROTTLED"
+    PATCH_FAILED = "PATCH_FAILED"
+    MISSING = "MISSING"
+    OVERWRITTEN = "OVERWRITTEN"
+    NO_EVIDENCE = "NO_EVIDENCE"
+    SCAN_BROKEN = "SCAN_BROKEN"
+    NOT_REACHED = "NOT_REACHED"
+    WINDOW_CLOSED = "WINDOW_CLOSED"
+    START_REFUSED = "START_REFUSED"
+    GROUP_MISSING = "GROUP_MISSING"
+    TOO_MANY = "TOO_MANY"
+    UNREADABLE = "UNREADABLE"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One expected instance, as it was when the set was frozen. `ping` is SSM's word: Online, ConnectionLost, Inactive, or
+    empty when SSM does not know the instance."""
+
+    id: str
+    name: str = ""
+    platform: str = ""
+    ping: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one instance: the outcome, the cause with its sentence, and the counts the outcome stands on."""
+
+    instance: Instance
+    outcome: Outcome
+    cause: Cause = Cause.NONE
+    sentence: str = ""
+    installed: int = 0
+    missing: int = 0
+    failed: int = 0
+    pending_reboot: int = 0
+    operation_end_at: datetime | None = None
+    baseline: str = ""

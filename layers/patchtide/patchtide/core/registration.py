@@ -1,0 +1,91 @@
+"""What the service holds of a campaign: which version is in force, and which occurrence comes next.
+
+The item belongs to people and may be wrong at any moment; the registration is ours and always stands on a valid version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from patchtide.core.campaign import Campaign
+from patchtide.core.run import PREPARE_LEAD
+from patchtide.core.schedule import next_occurrence
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One campaign as the service stands by it.
+
+    `version` numbers the valid versions over the campaign's whole life, deleted or not. `next_at` is the occurrence to be
+    claimed next, `last_at` the one claimed last in this life of the item. `changes` counts saves.
+    """
+
+    campaign: str
+    version: int = 0
+    digest: str = ""
+    adhoc: bool = False
+    anchor: datetime | None = None
+    next_at: datetime | None = None
+    last_at: datetime | None = None
+    deleted: bool = False
+    changes: int = 0
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When the next occurrence's run is to be opened: early enough to find out what it will patch."""
+        if self.next_at is None:
+            return None
+        return self.next_at if self.adhoc else self.next_at - PREPARE_LEAD
+
+
+def digest(document: Mapping[str, object]) -> str:
+    """A fingerprint of what people wrote, the same for the same content in any order."""
+    text = json.dumps(document, sort_keys=True, default=_settled)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _settled(value: object) -> object:
+    return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
+
+
+def accept(held: Registration | None, campaign: Campaign, fingerprint: str, now: datetime) -> Registration:
+    """The registration once a valid version of the campaign was taken.
+
+    A new item without a schedule is due at once, once. An occurrence that is due already and not yet claimed stays: an
+    edit in its last minutes must not lose it. A campaign that lost its schedule in an edit is not run: nobody asked for
+    that in so many words, and it would patch at once.
+    """
+    fresh = held is None or held.deleted
+    base = replace(held, last_at=None, next_at=None, anchor=now, deleted=False) if held and fresh else held
+    base = base or Registration(campaign.name, anchor=now)
+    taken = replace(base, version=base.version + 1, digest=fingerprint, adhoc=campaign.schedule is None)
+    return replace(taken, next_at=_next_at(base, campaign, now, fresh=fresh) if campaign.enabled else None)
+
+
+def _next_at(base: Registration, campaign: Campaign, now: datetime, *, fresh: bool) -> datetime | None:
+    if campaign.schedule is None:
+        if fresh:
+            return now.replace(microsecond=0)
+        waiting = base.adhoc and base.last_at is None
+        return (base.next_at or now.replace(microsecond=0)) if waiting else None
+    if base.due_at and base.due_at <= now:
+        return base.next_at
+    found = next_occurrence(replace(campaign.schedule, anchor=base.anchor), max(now, base.last_at or now))
+    return found.at if found else None
+
+
+def claimed(held: Registration, campaign: Campaign) -> Registration:
+    """The registration once the occurrence that came next was claimed."""
+    assert held.next_at  # noqa: S101 - only what is due is claimed
+    schedule = replace(campaign.schedule, anchor=held.anchor) if campaign.schedule else None
+    following = next_occurrence(schedule, held.next_at) if schedule else None
+    return replace(held, last_at=held.next_at, next_at=following.at if following else None)
+
+
+def retired(held: Registration) -> Registration:
+    """The registration of a campaign whose item was deleted: nothing is due, the version numbers go on."""
+    return replace(held, deleted=True, next_at=None, digest="")

@@ -1,0 +1,70 @@
+"""A run in short: for programs as a mapping, for people as a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from patchtide.core.view import Dossier
+
+
+def summary(dossier: Dossier, unreachable: Iterable[Mapping[str, str]]) -> dict[str, Any]:
+    """A run as JSON answers write it; its outcomes add up to its expected instances once it has ended."""
+    run = dossier.run
+    tallies = dossier.latest
+    missed = sum(tally.unreachable for tally in tallies)
+    expected = sum(wave.locations for wave in run.waves)
+    return {
+        "run": run.id,
+        "campaign": run.campaign,
+        "trigger": run.trigger,
+        "state": run.phase,
+        "scheduledAt": _stamp(run.scheduled_at),
+        "startedAt": _stamp(run.started_at),
+        "endedAt": _stamp(run.ended_at),
+        "windowEndsAt": _stamp(run.window.end),
+        "lastStartAt": _stamp(run.window.last_start),
+        "executions": [execution.id for execution in run.executions if execution.id],
+        "locations": {
+            "expected": expected,
+            "reached": expected - missed,
+            "unreachable": [
+                {name: row.get(name, "") for name in ("account", "region", "cause", "sentence")} for row in unreachable
+            ],
+        },
+        "expectedInstances": sum(tally.instances for tally in tallies),
+        "outcomes": outcomes(dossier),
+    }
+
+
+def outcomes(dossier: Dossier) -> dict[str, int]:
+    """How many instances had each outcome, over all waves."""
+    total: Counter[str] = Counter()
+    for tally in dossier.latest:
+        total.update(tally.outcomes)
+    return dict(sorted(total.items()))
+
+
+def counts(of: Mapping[str, int]) -> str:
+    """Counts in words."""
+    return ", ".join(f"{count} {outcome}" for outcome, count in of.items())
+
+
+def progress(dossier: Dossier) -> str:
+    """Where a run stands, in one line."""
+    run = dossier.run
+    parts = [run.phase]
+    for wave, tally in zip(run.waves, dossier.latest, strict=True):
+        ended = sum(execution.ended_locations for execution in run.executions_of(wave.name))
+        done = sum(tally.outcomes.values())
+        parts.append(
+            f"{wave.name}: {tally.resolved}/{wave.locations} locations known, {ended}/{tally.patching} ended, "
+            f"{done}/{tally.instances} instances accounted for" + (f" ({counts(tally.outcomes)})" if done else "")
+        )
+    return "; ".join(parts)
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else None

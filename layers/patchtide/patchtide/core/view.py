@@ -1,0 +1,44 @@
+"""How things look from outside: a run as it is stored, an execution as AWS shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from patchtide.core.location import Location
+from patchtide.core.run import Run, Tally
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """A run with what the collectors have counted by now."""
+
+    run: Run
+    tallies: Mapping[str, Tally]
+
+    @property
+    def latest(self) -> tuple[Tally, ...]:
+        """The counts of each wave, the collectors' own where they are ahead of the run's."""
+        return tuple(self.tallies.get(wave.name, wave.tally) for wave in self.run.waves)
+
+
+@dataclass(frozen=True)
+class LocationStep:
+    """What an execution says of one of its locations."""
+
+    location: Location
+    status: str
+    over: bool
+    child: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class View:
+    """What an execution looks like: `mark` changes whenever anything about it does."""
+
+    status: str
+    over: bool
+    mark: str
+    reason: str
+    steps: Callable[[], tuple[LocationStep, ...]]

@@ -1,0 +1,177 @@
+"""The request that is sent, against the blog's command line, AWS's model and AWS's limits."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.validate import ParamValidator
+
+from patchtide.core.document import read
+from patchtide.core.location import Location, grid, rectangles
+from patchtide.core.request import Hub, locations_of, plan
+from patchtide.core.run import Run, RunbookFacts, open_run
+from simulator.protocol import Checker, service_model
+
+HUB = Hub("arn:aws:iam::999900001111:role/AWS-SystemsManager-AutomationAdministrationRole")
+AT = datetime(2026, 12, 12, 22, tzinfo=UTC)
+ACCOUNTS = ("111122223333", "444455556666")
+BLOG = (
+    "AutomationAssumeRole",
+    "Operation",
+    "SnapshotId",
+    "InstanceId",
+    "InstallOverrideList",
+    "RebootOption",
+    "NotAfter",
+)
+
+ITEM: dict[str, Any] = {
+    "campaign": "windows-monthly",
+    "duration": 4,
+    "accounts": list(ACCOUNTS),
+    "regions": ["us-east-1", "us-west-2"],
+    "targets": "ResourceGroup=Windows-Servers",
+    "runbook": "Automation-RunPatchBaseline",
+    "operation": "Install",
+    "snapshotId": "6a6b1c3e-5d6f-4a2b-9c3d-1e2f3a4b5c6d",
+    "installOverrideList": "s3://patch-lists/windows.yaml",
+    "maxConcurrency": "20%",
+    "maxErrors": 2,
+    "locationMaxConcurrency": 4,
+    "locationMaxErrors": "50%",
+    "executionRoleName": "AWS-SystemsManager-AutomationExecutionRole",
+}
+
+# The blog's walk-through as its command line: aws ssm start-automation-execution
+#   --document-name Automation-RunPatchBaseline --target-parameter-name InstanceId
+#   --targets Key=ResourceGroup,Values=Windows-Servers --max-concurrency 20% --max-errors 2
+#   --parameters "AutomationAssumeRole=…,Operation=Install,SnapshotId=…,InstallOverrideList=…"
+#   --target-locations "Accounts=…,Regions=…,ExecutionRoleName=…,TargetLocationMaxConcurrency=4,TargetLocationMaxErrors=50%"
+COMMAND_LINE: dict[str, Any] = {
+    "DocumentName": "Automation-RunPatchBaseline",
+    "TargetParameterName": "InstanceId",
+    "Targets": [{"Key": "ResourceGroup", "Values": ["Windows-Servers"]}],
+    "MaxConcurrency": "20%",
+    "MaxErrors": "2",
+    "TargetLocations": [
+        {
+            "Accounts": list(ACCOUNTS),
+            "Regions": ["us-east-1", "us-west-2"],
+            "ExecutionRoleName": "AWS-SystemsManager-AutomationExecutionRole",
+            "TargetLocationMaxConcurrency": "4",
+            "TargetLocationMaxErrors": "50%",
+        }
+    ],
+}
+COMMAND_LINE_PARAMETERS = {
+    "AutomationAssumeRole": [HUB.administration_role],
+    "Operation": ["Install"],
+    "SnapshotId": ["6a6b1c3e-5d6f-4a2b-9c3d-1e2f3a4b5c6d"],
+    "InstallOverrideList": ["s3://patch-lists/windows.yaml"],
+}
+
+
+def check(request: dict[str, Any]) -> None:
+    """Against AWS's model with the maxima, patterns and enums that botocore leaves unchecked, and against botocore itself."""
+    shape = service_model("ssm").operation_model("StartAutomationExecution").input_shape
+    assert shape
+    wrong: list[str] = []
+    Checker(lenient=False).of(shape)(request, "", wrong)
+    assert not wrong
+    assert not ParamValidator().validate(request, shape).has_errors()
+
+
+def a_run(parameters: tuple[str, ...] = BLOG) -> Run:
+    run = open_run("windows-monthly", 1, "adhoc", AT, ["all"], timedelta(hours=4), timedelta(hours=1), AT)
+    return Run(**{**run.__dict__, "runbook": RunbookFacts("2", "hash", parameters)})
+
+
+def requests(item: dict[str, Any], locations: tuple[Location, ...] | None = None, run: Run | None = None) -> list[Any]:
+    campaign = read(item).valid()
+    found = grid(ACCOUNTS, campaign.regions) if locations is None else locations
+    executions = plan(campaign, run or a_run(), campaign.waves[0], found, HUB)
+    return [json.loads(execution.request) for execution in executions]
+
+
+def test_the_blogs_example_is_sent_as_its_command_line_names_it() -> None:
+    (request,) = requests(ITEM)
+    assert {name: request[name] for name in COMMAND_LINE} == COMMAND_LINE
+    assert request["Parameters"].items() >= COMMAND_LINE_PARAMETERS.items()
+
+
+def test_the_blogs_example_passes_awss_model_and_its_limits() -> None:
+    (request,) = requests(ITEM)
+    check(request)
+
+
+def test_the_fence_goes_to_every_runbook_that_takes_it() -> None:
+    (request,) = requests(ITEM)
+    assert request["Parameters"]["NotAfter"] == ["2026-12-13T01:00:00Z"]
+
+
+def test_a_runbook_is_sent_only_the_parameters_it_declares() -> None:
+    (request,) = requests(ITEM, run=a_run(("Operation",)))
+    assert request["Parameters"] == {"Operation": ["Install"]}
+
+
+def test_a_custom_runbook_gets_what_its_author_wrote() -> None:
+    item = ITEM | {"runbook": "My-Runbook", "targetParameterName": "Node", "runbookParameters": {"Note": ["x"]}}
+    (request,) = requests(item, run=a_run(("Operation", "Note")))
+    assert request["TargetParameterName"] == "Node"
+    assert request["Parameters"] == {"Operation": ["Install"], "Note": ["x"]}
+
+
+def test_the_fleet_runbook_reaches_its_targets_through_run_command() -> None:
+    item = ITEM | {"runbook": "Patchtide-PatchFleet", "targets": ["tag:PatchGroup=web", "ResourceGroup=web"]}
+    (request,) = requests(item, run=a_run((*BLOG, "Targets", "MaxConcurrency", "MaxErrors")))
+    assert "Targets" not in request
+    assert [json.loads(target) for target in request["Parameters"]["Targets"]] == [
+        {"Key": "tag:PatchGroup", "Values": ["web"]},
+        {"Key": "resource-groups:Name", "Values": ["web"]},
+    ]
+    assert request["Parameters"]["MaxConcurrency"] == ["20%"]
+    check(request)
+
+
+def test_no_parameter_value_is_ever_empty() -> None:
+    item = {name: value for name, value in ITEM.items() if name not in ("installOverrideList", "snapshotId")}
+    (request,) = requests(item)
+    assert all(value for values in request["Parameters"].values() for value in values)
+
+
+def test_the_same_run_renders_the_same_bytes_and_token() -> None:
+    assert requests(ITEM) == requests(ITEM)
+    assert requests(ITEM)[0]["ClientToken"] == requests(ITEM)[0]["ClientToken"].lower()
+
+
+def test_a_location_left_out_does_not_come_back_through_a_product() -> None:
+    left_out = Location("444455556666", "us-west-2")
+    locations = tuple(where for where in grid(ACCOUNTS, ["us-east-1", "us-west-2"]) if where != left_out)
+    item = ITEM | {"locationMaxConcurrency": "100%"}
+    (request,) = requests(item, locations)
+    assert sorted(locations_of(request)) == sorted(locations)
+
+
+@pytest.mark.parametrize("accounts", [1, 50, 51, 501, 1203])
+def test_any_number_of_accounts_is_covered_exactly_once_within_awss_limits(accounts: int) -> None:
+    locations = grid([f"{number:012d}" for number in range(accounts)], ["eu-west-1", "eu-west-2"])
+    sent = requests(ITEM | {"locationMaxConcurrency": "100%"}, locations)
+    covered = [where for request in sent for where in locations_of(request)]
+    assert sorted(covered) == sorted(locations)
+    for request in sent:
+        check(request)
+
+
+def test_a_count_limits_all_executions_together() -> None:
+    campaign = read(ITEM).valid()
+    locations = (*grid(ACCOUNTS, ["us-east-1"]), Location("111122223333", "us-west-2"))
+    executions = plan(campaign, a_run(), campaign.waves[0], locations, HUB)
+    assert [(execution.share, execution.locations) for execution in executions] == [(1, 1), (2, 2)] or [
+        (execution.share, execution.locations) for execution in executions
+    ] == [(2, 2), (1, 1)]
+
+
+def test_rectangles_cover_each_location_once() -> None:
+    locations = [Location("1" * 12, "a"), Location("1" * 12, "b"), Location("2" * 12, "b")]
+    assert rectangles(locations, 50) == ((("1" * 12,), ("a", "b")), (("2" * 12,), ("b",)))

@@ -1,0 +1,289 @@
+"""The state machine: plain values, no fakes."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from patchtide.core.outcome import Outcome
+from patchtide.core.run import (
+    EXECUTION_MOVES,
+    OVER,
+    PATIENCE,
+    STOPPED,
+    TOKEN_TRUST,
+    WAVE_MOVES,
+    AskEvidence,
+    AskTargets,
+    Clock,
+    Close,
+    Closed,
+    Command,
+    Counted,
+    Execution,
+    ExecutionState,
+    Find,
+    GiveUpTargets,
+    Listed,
+    Look,
+    Looked,
+    NotThere,
+    Plan,
+    Planned,
+    Prepare,
+    Publish,
+    Published,
+    Run,
+    RunbookFacts,
+    RunState,
+    Seen,
+    Start,
+    Started,
+    StartRefused,
+    Stop,
+    Tally,
+    Tell,
+    Told,
+    Unpreparable,
+    WaveState,
+    ask,
+    due,
+    fold,
+    open_run,
+    wake_at,
+)
+
+OPENED = datetime(2026, 12, 12, 21, 45, tzinfo=UTC)
+START = OPENED + timedelta(minutes=15)
+KEY = ("all", 1)
+FACTS = RunbookFacts("3", "hash", ("Operation",))
+HALF = Tally(resolved=2, instances=4)
+DONE = replace(HALF, collected=2, outcomes={"compliant": 4})
+
+
+def opened() -> Run:
+    return open_run("dev", 1, "schedule", START, ["all"], timedelta(hours=4), timedelta(hours=1), OPENED)
+
+
+def execution(number: int = 1, share: int = 0) -> Execution:
+    return Execution("all", number, "{}", locations=2, token=f"token-{number}", share=share)
+
+
+def ready(*executions: Execution) -> Run:
+    seen: list[Seen] = [Listed("all", 2, FACTS), Counted("all", HALF)]
+    run = fold(opened(), seen, OPENED)
+    return fold(run, [Planned("all", executions or (execution(),))], OPENED)
+
+
+def running() -> Run:
+    run = ask(ready(), [Start(KEY)], START)
+    return fold(run, [Started(KEY, "id-1", START)], START)
+
+
+def ended(run: Run | None = None, at: datetime = START) -> Run:
+    return fold(run or running(), [Looked(KEY, "done", "3", "Success", over=True)], at)
+
+
+def commands(run: Run, now: datetime, *but: type[Command]) -> list[Command]:
+    return [command for command in due(run, now) if not isinstance(command, (Tell, *but))]
+
+
+def test_a_new_run_asks_to_be_prepared_and_says_so_on_the_item() -> None:
+    assert due(opened(), OPENED) == (Prepare("all"), Tell("planned"))
+
+
+def test_what_was_asked_is_asked_again_only_when_patience_is_over() -> None:
+    asked = ask(opened(), [Prepare("all")], OPENED)
+    assert commands(asked, OPENED + PATIENCE - timedelta(seconds=1)) == []
+    assert commands(asked, OPENED + PATIENCE) == [Prepare("all")]
+
+
+def test_locations_that_do_not_answer_are_asked_again_and_given_up_when_the_window_opens() -> None:
+    run = fold(opened(), [Listed("all", 3, FACTS), Counted("all", HALF)], OPENED)
+    assert commands(run, OPENED) == [AskTargets("all")]
+    assert commands(run, START) == [GiveUpTargets("all")]
+
+
+def test_a_frozen_wave_is_planned_before_its_window_and_started_in_it() -> None:
+    run = fold(opened(), [Listed("all", 2, FACTS), Counted("all", HALF)], OPENED)
+    assert commands(run, OPENED) == [Plan("all")]
+    assert commands(ready(), START - timedelta(seconds=1)) == []
+    assert commands(ready(), START) == [Start(KEY)]
+
+
+def test_a_ready_run_sleeps_until_its_window() -> None:
+    run = fold(ready(), [Told("ready")], OPENED)
+    assert wake_at(run, OPENED) == START
+
+
+def test_nothing_starts_from_the_cutoff_on() -> None:
+    late = START + timedelta(hours=3)
+    run = fold(ready(), [], late)
+    assert Start(KEY) not in due(run, late)
+    assert run.execution(KEY).state is ExecutionState.EXPIRED
+
+
+def test_instances_that_the_window_left_behind_are_recorded_as_not_started() -> None:
+    late = START + timedelta(hours=3)
+    run = fold(ready(), [], late)
+    assert commands(run, late) == [Close(KEY)]
+    run = fold(run, [Closed(KEY)], late)
+    assert commands(run, late) == [AskEvidence("all")]
+    none = replace(HALF, collected=2, outcomes={"notStarted": 4})
+    run = fold(run, [Counted("all", none)], late)
+    assert run.state is RunState.MISSED
+    assert [alert.kind for alert in run.alerts] == ["missed"]
+
+
+def test_a_run_that_was_opened_too_late_is_missed_and_says_so() -> None:
+    run = fold(opened(), [], START + timedelta(hours=3))
+    assert (run.state, [alert.kind for alert in run.alerts]) == (RunState.MISSED, ["missed"])
+
+
+def test_a_start_that_nobody_answered_is_asked_again_then_looked_for() -> None:
+    run = ask(ready(), [Start(KEY)], START)
+    assert commands(run, START + timedelta(minutes=1)) == []
+    assert commands(run, START + PATIENCE) == [Start(KEY)]
+    again = ask(run, [Start(KEY)], START + PATIENCE)
+    assert commands(again, START + TOKEN_TRUST) == [Find(KEY)]
+    assert commands(run, START + timedelta(hours=3)) == [Find(KEY)]
+
+
+def test_a_start_found_missing_is_planned_again_inside_the_window_and_given_up_after_it() -> None:
+    run = ask(ready(), [Start(KEY)], START)
+    soon, late = START + TOKEN_TRUST, START + timedelta(hours=3)
+    assert commands(fold(run, [NotThere(KEY)], soon), soon) == [Start(KEY)]
+    assert fold(run, [NotThere(KEY)], late).execution(KEY).state is ExecutionState.EXPIRED
+
+
+def test_a_start_found_running_is_not_started_again() -> None:
+    run = fold(ask(ready(), [Start(KEY)], START), [Started(KEY, "id-1", START)], START + TOKEN_TRUST)
+    assert commands(run, START + TOKEN_TRUST, Publish) == [Look(KEY)]
+
+
+def test_a_refused_start_fails_the_run_once_every_instance_is_accounted_for() -> None:
+    run = fold(ask(ready(), [Start(KEY)], START), [StartRefused(KEY, "no role")], START)
+    assert commands(run, START) == [Close(KEY)]
+    none = replace(HALF, collected=2, outcomes={"notStarted": 4})
+    run = fold(run, [Closed(KEY), Counted("all", none)], START)
+    assert run.state is RunState.FAILED
+
+
+def test_a_running_execution_is_looked_at_and_stopped_when_its_window_is_over() -> None:
+    assert commands(running(), START, Publish) == [Look(KEY)]
+    over = START + timedelta(hours=4)
+    assert commands(running(), over, Publish) == [Look(KEY), Stop(KEY)]
+    asked = ask(running(), [Stop(KEY)], over)
+    assert commands(asked, over, Publish) == [Look(KEY)]
+
+
+def test_the_started_alert_is_raised_once_however_many_executions_start() -> None:
+    run = ready(execution(1), execution(2))
+    run = ask(run, [Start(("all", 1)), Start(("all", 2))], START)
+    run = fold(run, [Started(("all", 1), "a", START)], START)
+    run = fold(run, [Started(("all", 2), "b", START)], START)
+    assert [alert.kind for alert in run.alerts] == ["started"]
+
+
+def test_an_alert_is_due_until_it_is_answered() -> None:
+    run = running()
+    assert Publish("started") in due(run, START)
+    asked = ask(run, [Publish("started")], START)
+    assert Publish("started") not in due(asked, START + PATIENCE - timedelta(seconds=1))
+    assert Publish("started") in due(asked, START + PATIENCE)
+    assert fold(asked, [Published("started")], START).alerts == ()
+
+
+def test_evidence_that_is_missing_is_asked_for_every_minute() -> None:
+    run = ended()
+    assert commands(run, START, Publish) == [AskEvidence("all")]
+    asked = ask(run, [AskEvidence("all")], START)
+    assert commands(asked, START, Publish) == []
+    assert commands(asked, START + timedelta(minutes=1), Publish) == [AskEvidence("all")]
+
+
+def test_success_needs_evidence_for_every_instance_and_every_location_reached() -> None:
+    def verdict(tally: Tally) -> RunState:
+        return fold(ended(), [Counted("all", tally)], START).state
+
+    assert verdict(DONE) is RunState.SUCCEEDED
+    assert verdict(replace(DONE, outcomes={"compliant": 3, "unverified": 1})) is RunState.FAILED
+    assert verdict(replace(DONE, outcomes={"compliant": 3, "pendingReboot": 1})) is RunState.INCOMPLETE
+    assert verdict(replace(DONE, outcomes={"compliant": 3})) is RunState.FAILED
+    assert verdict(replace(DONE, resolved=3, unreachable=1)) is RunState.FAILED
+    assert verdict(replace(DONE, collected=1)) is RunState.OPEN
+
+
+def test_zero_targets_is_a_named_end_and_never_a_success() -> None:
+    nothing = Tally(resolved=2, empty=2)
+    run = fold(opened(), [Listed("all", 2, FACTS), Counted("all", nothing)], OPENED)
+    assert (run.state, [alert.kind for alert in run.alerts]) == (RunState.NO_TARGETS, ["no-targets"])
+    assert fold(opened(), [Listed("all", 0, FACTS)], OPENED).state is RunState.NO_TARGETS
+
+
+def test_a_run_that_cannot_be_prepared_fails_with_the_reason() -> None:
+    run = fold(opened(), [Unpreparable("all", "no such unit")], OPENED)
+    assert (run.state, run.waves[0].reason) == (RunState.FAILED, "no such unit")
+
+
+def test_where_the_limit_is_a_count_only_so_many_locations_are_at_work() -> None:
+    run = ready(execution(1, share=2), execution(2, share=2), execution(3, share=1))
+    assert commands(run, START) == [Start(("all", 1))]
+    run = ask(run, [Start(("all", 1))], START)
+    assert commands(run, START) == []
+    run = fold(run, [Started(("all", 1), "a", START)], START)
+    run = fold(run, [Looked(("all", 1), "x", "3", "Success", over=True)], START)
+    assert Start(("all", 2)) in due(run, START)
+
+
+def test_an_ended_run_asks_for_nothing_once_people_were_told() -> None:
+    run = fold(ended(), [Counted("all", DONE)], START)
+    assert due(run, START) == (Publish("started"), Publish("succeeded"), Tell("succeeded"))
+    run = fold(run, [Published("started"), Published("succeeded"), Told("succeeded")], START)
+    assert due(run, START + timedelta(days=1)) == ()
+    assert wake_at(run, START) is None
+
+
+WAVE_ORDER = list(WaveState)
+EXECUTION_ORDER = list(ExecutionState)
+ALL_SEEN: list[Seen] = [
+    Clock(START),
+    Clock(START + timedelta(hours=3)),
+    Counted("all", HALF),
+    Counted("all", DONE),
+    Listed("all", 2, FACTS),
+    Unpreparable("all", "why"),
+    Planned("all", (execution(),)),
+    Looked(KEY, "m", "1", "InProgress", over=False),
+    Looked(KEY, "m", "3", "Failed", over=True),
+    Started(KEY, "id-1", START),
+    StartRefused(KEY, "why"),
+    Published("started"),
+    Told("ready"),
+]
+
+
+@given(st.lists(st.sampled_from(ALL_SEEN), max_size=30), st.lists(st.integers(0, 300), min_size=30, max_size=30))
+def test_whatever_is_seen_in_whatever_order_states_only_move_forward(order: list[Seen], minutes: list[int]) -> None:
+    run, now = opened(), OPENED
+    for seen, passed in zip(order, minutes, strict=False):
+        if isinstance(seen, (Looked, Started, StartRefused)) and not run.executions:
+            continue
+        now += timedelta(minutes=passed / 10)
+        noted = ask(run, due(run, now), now)
+        after = fold(noted, [seen], now)
+        for old, new in zip(run.waves, after.waves, strict=True):
+            assert WAVE_ORDER.index(new.state) >= WAVE_ORDER.index(old.state)
+            assert old.state not in OVER or new.state is old.state
+        for older, newer in zip(run.executions, after.executions, strict=False):
+            assert newer.state is older.state or older.state not in STOPPED
+        assert run.open or after.state is run.state
+        if after.state is RunState.SUCCEEDED:
+            assert after.waves[0].tally.count(Outcome.COMPLIANT) == after.waves[0].tally.instances
+        run = after
+
+
+def test_terminal_states_have_no_way_out() -> None:
+    assert not OVER & set(WAVE_MOVES)
+    assert not STOPPED & set(EXECUTION_MOVES)
