@@ -1,0 +1,44 @@
+"""A minute passed: due campaigns open runs, and open runs prepare and start what is due."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from patchtide.aws import clients
+from patchtide.aws.automation import Automation
+from patchtide.aws.inquiries import Inquiries
+from patchtide.aws.organization import Organization
+from patchtide.aws.runs import Registry, Runs
+from patchtide.aws.settings import Settings
+from patchtide.aws.table import Table
+from patchtide.core.request import Hub
+from patchtide.flow.dispatcher import Dispatcher, dispatch
+
+
+def now() -> datetime:
+    """The moment, read here and nowhere else."""
+    return datetime.now(UTC)
+
+
+logger = Logger()
+settings = Settings.from_environment()
+table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
+dispatcher = Dispatcher(
+    registry=Registry(table),
+    runs=Runs(table, settings.retention, now),
+    automation=Automation(clients.ssm()),
+    organization=Organization(clients.organizations()),
+    inquiries=Inquiries(clients.sqs(), settings["COLLECTOR_QUEUE_URL"]),
+    hub=Hub(settings["ADMINISTRATION_ROLE_ARN"]),
+    now=now,
+)
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, list[str]]:
+    """What is due is done. The event carries no authority: late, twice or never, the next tick sees the same tables."""
+    return {"failed": dispatch(dispatcher)}

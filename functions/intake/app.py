@@ -1,0 +1,42 @@
+"""A campaign item changed: it is validated, its version kept, and the answer written back onto the item."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from patchtide.aws import clients
+from patchtide.aws.alerts import Alerts
+from patchtide.aws.items import Items
+from patchtide.aws.runs import Registry
+from patchtide.aws.settings import Settings
+from patchtide.aws.table import Table
+from patchtide.flow.intake import Intake, take
+
+logger = Logger()
+settings = Settings.from_environment()
+processor = BatchProcessor(event_type=EventType.DynamoDBStreams)
+intake = Intake(
+    items=Items(clients.dynamodb(), settings["CAMPAIGNS_TABLE"]),
+    registry=Registry(Table(clients.dynamodb(), settings["RUNS_TABLE"])),
+    alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"]),
+    default_regions=settings.default_regions,
+    now=lambda: datetime.now(UTC),
+)
+
+
+def _record(record: DynamoDBRecord) -> None:
+    assert record.dynamodb  # noqa: S101 - a stream record always has its keys
+    take(record.dynamodb.keys["campaign"], intake)
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Each changed item is taken or refused; those that failed are reported, so that only they come again."""
+    return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)

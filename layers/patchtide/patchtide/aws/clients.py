@@ -1,0 +1,56 @@
+"""boto3 clients, made when first used and then shared."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_organizations import OrganizationsClient
+    from types_boto3_sns import SNSClient
+    from types_boto3_sqs import SQSClient
+    from types_boto3_ssm import SSMClient
+    from types_boto3_sts import STSClient
+
+# One retry layer, botocore's own. Timeouts are short against a tick of a minute, long against any healthy answer.
+CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=20)
+
+
+@cache
+def dynamodb() -> DynamoDBClient:
+    """DynamoDB in the hub, with Python's own types for items: the resource's client marshals, the plain one does not."""
+    return boto3.resource("dynamodb", config=CONFIG).meta.client
+
+
+@cache
+def ssm() -> SSMClient:
+    """Systems Manager in the hub."""
+    return boto3.client("ssm", config=CONFIG)
+
+
+@cache
+def sqs() -> SQSClient:
+    """SQS in the hub."""
+    return boto3.client("sqs", config=CONFIG)
+
+
+@cache
+def sns() -> SNSClient:
+    """SNS in the hub."""
+    return boto3.client("sns", config=CONFIG)
+
+
+@cache
+def sts() -> STSClient:
+    """STS in the hub's Region: tokens of the global endpoint are not valid in opt-in Regions."""
+    return boto3.client("sts", config=CONFIG)
+
+
+@cache
+def organizations() -> OrganizationsClient:
+    """Organizations."""
+    return boto3.client("organizations", config=CONFIG)

@@ -1,0 +1,405 @@
+"""The runs table: registrations, versions, runs and everything under them, in one table.
+
+| pk | sk | what |
+|---|---|---|
+| `campaign#<name>` | `registration` | which version is in force; in the `due` index while an occurrence is to come |
+| `campaign#<name>` | `version#<number>` | a version, never changed |
+| `campaign#<name>` | `occurrence#<instant>` | which run an occurrence became |
+| `run#<id>` | `run` | the run; in the `due` index while it wants attention |
+| `run#<id>` | `run#execution#<wave>#<number>` | one Automation execution, with its request |
+| `run#<id>` | `run#tally#<wave>` | the counters of a wave |
+| `run#<id>` | `location#<wave>#<account>#<region>` | one location; in the `problems` index when out of reach |
+| `run#<id>` | `roster#<wave>#<account>#<region>#<page>` | who is expected there, 50 a page, frozen |
+| `run#<id>` | `instance#<wave>#<account>#<region>#<id>` | one instance; in the `problems` index unless it came out right |
+| `run#<id>` | `alert#<kind>` | what people were told |
+
+No item grows with the fleet. A page of 50 instances is one transaction: its rows, the location's page marker and the
+counters, so that each page is counted exactly once whoever brings it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from patchtide.aws.table import Item, Table, body, moment, value
+from patchtide.core.alerts import Alert
+from patchtide.core.campaign import Campaign
+from patchtide.core.errors import Overtaken, Refused
+from patchtide.core.evidence import Ending
+from patchtide.core.location import Location
+from patchtide.core.outcome import FINE, Cause, Instance, Result
+from patchtide.core.registration import Registration
+from patchtide.core.roster import LocationRun, LocationState, pages
+from patchtide.core.run import Execution, Run, Tally, wake_at
+from patchtide.core.view import Dossier
+
+ACTIONS = 100  # DynamoDB's limit for one transaction
+_TALLIED = ("resolved", "unreachable", "empty", "collected", "instances")
+
+
+class Registry:
+    """The campaigns as the service stands by them."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self._specs: dict[tuple[str, int], Campaign] = {}
+
+    def get(self, campaign: str) -> Registration | None:
+        """The registration as it is now."""
+        item = self.table.get(pk=f"campaign#{campaign}", sk="registration")
+        return value(item, Registration) if item else None
+
+    def due(self, now: datetime) -> Iterator[str]:
+        """The campaigns with an occurrence to open."""
+        return (str(item["pk"]).removeprefix("campaign#") for item in _due(self.table, "campaign", now))
+
+    def take(self, registration: Registration, campaign: Campaign) -> None:
+        """Keep a new version and the registration that stands by it. Raises Overtaken."""
+        version = {
+            "pk": f"campaign#{registration.campaign}",
+            "sk": f"version#{registration.version:06d}",
+            "body": body(campaign),
+        }
+        self._save(registration, [self.table.put(version)])
+
+    def save(self, registration: Registration) -> None:
+        """Keep the registration. Raises Overtaken."""
+        self._save(registration, [])
+
+    def spec(self, campaign: str, version: int) -> Campaign:
+        """A version that was taken."""
+        if (campaign, version) not in self._specs:
+            item = self.table.get(pk=f"campaign#{campaign}", sk=f"version#{version:06d}")
+            if item is None:
+                raise Refused("read the version", "NotFound", f"version {version} of {campaign} is not in the table")
+            self._specs[campaign, version] = value(item, Campaign)
+        return self._specs[campaign, version]
+
+    def claim(self, registration: Registration, run: Run) -> None:
+        """Open the run and move the registration on, both or neither. Raises Overtaken when somebody was faster."""
+        occurrence = {
+            "pk": f"campaign#{run.campaign}",
+            "sk": f"occurrence#{moment(run.scheduled_at)}",
+            "run": run.id,
+        }
+        opened = self.table.put_new(_run_item(run, run.opened_at, uuid4().hex))
+        self._save(registration, [opened, self.table.put(occurrence)])
+
+    def runs_of(self, campaign: str, most: int) -> tuple[str, ...]:
+        """The ids of the campaign's last runs, newest first."""
+        found = self.table.query(
+            "pk = :pk AND begins_with(sk, :sk)",
+            {":pk": f"campaign#{campaign}", ":sk": "occurrence#"},
+            ScanIndexForward=False,
+            PaginationConfig={"MaxItems": most},
+        )
+        return tuple(str(item["run"]) for item in found)
+
+    def _save(self, registration: Registration, more: list[Mapping[str, Any]]) -> None:
+        key = {"pk": f"campaign#{registration.campaign}", "sk": "registration"}
+        stamp = uuid4().hex
+        changed = replace(registration, changes=registration.changes + 1)
+        item = {**key, "body": body(changed), "changes": changed.changes, "stamp": stamp}
+        if changed.due_at:
+            item |= {"due": "campaign", "dueAt": moment(changed.due_at)}
+        mine = self.table.put_if(
+            item, "attribute_not_exists(pk) OR changes = :before", {":before": registration.changes}
+        )
+        _once(self.table, f"keep {registration.campaign}", [mine, *more], key, stamp)
+
+
+class Runs:
+    """The service's own record of runs. Everything of a run expires `retention` after its last change."""
+
+    def __init__(self, table: Table, retention: timedelta, now: Callable[[], datetime]) -> None:
+        self.table, self.retention, self.now = table, retention, now
+
+    def due(self, now: datetime) -> Iterator[str]:
+        """The ids of runs that want attention."""
+        return (str(item["pk"]).removeprefix("run#") for item in _due(self.table, "run", now))
+
+    def load(self, run: str) -> Dossier:
+        """The run as it is now: one query, whatever the fleet's size."""
+        found: Run | None = None
+        executions: list[Execution] = []
+        tallies: dict[str, Tally] = {}
+        for item in self.table.under(f"run#{run}", "run"):
+            kind, _, rest = str(item["sk"]).partition("#")[2].partition("#")
+            if not kind:
+                found = value(item, Run)
+            elif kind == "execution":
+                executions.append(value(item, Execution))
+            else:
+                tallies[rest] = _tally(item)
+        if found is None:
+            raise Refused("load the run", "NotFound", f"there is no run {run}")
+        return Dossier(replace(found, executions=tuple(executions)), tallies)
+
+    def save(self, before: Run, after: Run, now: datetime) -> Run:
+        """The run as kept, one version on. Raises Overtaken when it is no longer what was loaded."""
+        kept = replace(after, version=before.version + 1)
+        stamp = uuid4().hex
+        item = self._lasting(_run_item(kept, now, stamp))
+        mine = self.table.put_if(item, "version = :before", {":before": before.version})
+        known = set(before.executions)
+        changed = [
+            self.table.put(self._lasting(_execution_item(kept.id, execution)))
+            for execution in kept.executions
+            if execution not in known
+        ]
+        _once(self.table, f"save {kept.id}", [mine, *changed], {"pk": item["pk"], "sk": item["sk"]}, stamp)
+        return kept
+
+    def add_locations(self, run: str, wave: str, locations: Iterable[Location]) -> int:
+        """How many locations the wave has, once these are written down. Those already there are left as they are."""
+        new = [
+            self.table.put_new(self._lasting(_location_item(LocationRun(run, wave, location))))
+            for location in locations
+        ]
+        for first in range(0, len(new), ACTIONS):
+            try:
+                self.table.transact(f"add locations of {run}", new[first : first + ACTIONS])
+            except Overtaken:  # some are there already, from a worker that did not live to say so
+                for one in new[first : first + ACTIONS]:
+                    with suppress(Overtaken):
+                        self.table.transact(f"add a location of {run}", [one])
+        return sum(1 for _ in self.table.under(f"run#{run}", f"location#{wave}#"))
+
+    def locations(self, run: str, wave: str, state: LocationState | None = None) -> Iterator[LocationRun]:
+        """The wave's locations, all or those in that state."""
+        for item in self.table.under(f"run#{run}", f"location#{wave}#"):
+            if state is None or item["state"] == state:
+                yield _location(item)
+
+    def location(self, run: str, wave: str, location: Location) -> LocationRun | None:
+        """One location as it is now, or None when the run does not have it."""
+        item = self.table.get(**_location_key(run, wave, location))
+        return _location(item) if item else None
+
+    def freeze(self, at: LocationRun, instances: Iterable[Instance]) -> None:
+        """Keep who is expected at the location, and count it. Once: a second time changes nothing."""
+        rosters = pages(instances)
+        size = sum(len(page) for page in rosters)
+        state = LocationState.RESOLVED if size else LocationState.EMPTY
+        frozen = replace(at, state=state, instances=size, pages=len(rosters))
+        counted = {"resolved": 1, "instances": size} | ({} if size else {"empty": 1})
+        puts = [
+            self.table.put(
+                self._lasting({"pk": f"run#{at.run}", "sk": f"roster#{_place(at)}#{number:03d}", "body": body(page)})
+            )
+            for number, page in enumerate(rosters)
+        ]
+        with suppress(Overtaken):
+            self._change(at, frozen, counted, puts)
+
+    def out_of_reach(self, at: LocationRun, cause: Cause, sentence: str) -> None:
+        """Keep that the location cannot be asked, and count it. Once."""
+        found = replace(at, state=LocationState.UNREACHABLE, cause=cause, sentence=sentence[:500])
+        with suppress(Overtaken):
+            self._change(at, found, {"resolved": 1, "unreachable": 1}, [])
+
+    def end(self, run: str, wave: str, location: Location, ending: Ending, child: str | None, now: datetime) -> None:
+        """Keep how the location's part ended. Once."""
+        at = self.location(run, wave, location)
+        if at is None or at.state is not LocationState.RESOLVED:
+            return
+        with suppress(Overtaken):
+            self._change(at, replace(at, state=LocationState.ENDED, ending=ending, child=child, ended_at=now), {}, [])
+
+    def roster(self, at: LocationRun, page: int) -> tuple[Instance, ...]:
+        """One page of the instances expected at the location."""
+        item = self.table.get(pk=f"run#{at.run}", sk=f"roster#{_place(at)}#{page:03d}")
+        return value(item, tuple[Instance, ...]) if item else ()
+
+    def record(self, at: LocationRun, page: int, results: Iterable[Result]) -> None:
+        """Keep a row for each instance of the page, and count them. Once: a page is counted by whoever is first."""
+        results = tuple(results)
+        last = page + 1 >= at.pages
+        before = replace(at, pages_collected=page)
+        after = replace(at, pages_collected=page + 1, state=LocationState.COLLECTED if last else at.state)
+        counted = Counter(f"outcome_{result.outcome}" for result in results)
+        counted.update(f"cause_{result.cause}" for result in results if result.cause)
+        if last:
+            counted["collected"] = 1
+        with suppress(Overtaken):
+            self._change(
+                before,
+                after,
+                counted,
+                [self.table.put(self._lasting(_instance_item(at, result))) for result in results],
+            )
+
+    def problems(self, run: str, prefix: str = "", limit: int | None = None) -> tuple[Mapping[str, str], ...]:
+        """Rows of instances or locations that did not come out right, whose key has the prefix; at most `limit`."""
+        condition, values = "problemRun = :run", {":run": run}
+        if prefix:
+            condition, values = f"{condition} AND begins_with(problemKey, :prefix)", values | {":prefix": prefix}
+        bound = {"PaginationConfig": {"MaxItems": limit}} if limit else {}
+        return tuple(_row(item) for item in self.table.query(condition, values, IndexName="problems", **bound))
+
+    def instances(self, run: str, wave: str = "") -> Iterator[Mapping[str, str]]:
+        """The rows of all instances of a run, or of one wave."""
+        return (_row(item) for item in self.table.under(f"run#{run}", f"instance#{wave}"))
+
+    def keep_alert(self, run: str, alert: Alert, now: datetime) -> None:
+        """Keep what people were told."""
+        item = {"pk": f"run#{run}", "sk": f"alert#{alert.event}", "body": body(alert), "sentAt": moment(now)}
+        self.table.transact(f"keep the alert of {run}", [self.table.put(self._lasting(item))])
+
+    def alerts(self, run: str) -> Iterator[tuple[Alert, str]]:
+        """What people were told of a run, and when."""
+        return ((value(item, Alert), item["sentAt"]) for item in self.table.under(f"run#{run}", "alert#"))
+
+    def _change(
+        self, before: LocationRun, after: LocationRun, counted: Mapping[str, int], more: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """A location moves on and is counted, both or neither, if it is still where it was."""
+        values = {":state": before.state.value, ":pages": before.pages_collected}
+        actions = [
+            self.table.put_if(
+                self._lasting(_location_item(after)), "#state = :state AND pages = :pages", values, state="state"
+            ),
+            *more,
+        ]
+        if counted:
+            names = {f"n{number}": name for number, name in enumerate(counted)}
+            actions.append(
+                self.table.update(
+                    {"pk": f"run#{before.run}", "sk": f"run#tally#{before.wave}"},
+                    "ADD " + ", ".join(f"#{short} :{short}" for short in names),
+                    {f":{short}": counted[name] for short, name in names.items()},
+                    **names,
+                )
+            )
+        self.table.transact(f"{after.location} of {after.run} becomes {after.state}", actions)
+
+    def _lasting(self, item: dict[str, Any]) -> dict[str, Any]:
+        return item | {"expiresAt": int((self.now() + self.retention).timestamp())}
+
+
+def _once(table: Table, what: str, actions: list[Mapping[str, Any]], key: Mapping[str, str], stamp: str) -> None:
+    """Perform a transaction whose first item carries the stamp.
+
+    A condition may fail on our own second try, when the first was applied and its answer lost: then the stamp is there.
+    """
+    try:
+        for first in range(0, len(actions), ACTIONS):
+            table.transact(what, actions[first : first + ACTIONS])
+    except Overtaken:
+        found = table.get(**key)
+        if found is None or found.get("stamp") != stamp:
+            raise
+
+
+def _due(table: Table, kind: str, now: datetime) -> Iterator[Item]:
+    return table.query(
+        "#due = :kind AND dueAt <= :now",
+        {":kind": kind, ":now": moment(now)},
+        IndexName="due",
+        ExpressionAttributeNames={"#due": "due"},
+    )
+
+
+def _run_item(run: Run, now: datetime, stamp: str) -> dict[str, Any]:
+    item = {
+        "pk": f"run#{run.id}",
+        "sk": "run",
+        "body": body(replace(run, executions=())),
+        "version": run.version,
+        "stamp": stamp,
+        "campaign": run.campaign,
+        "phase": run.phase,
+        "scheduledAt": moment(run.scheduled_at),
+    }
+    wake = wake_at(run, now)
+    return item | ({"due": "run", "dueAt": moment(wake)} if wake else {})
+
+
+def _execution_item(run: str, execution: Execution) -> dict[str, Any]:
+    return {
+        "pk": f"run#{run}",
+        "sk": f"run#execution#{execution.wave}#{execution.number:04d}",
+        "body": body(execution),
+        "state": execution.state.value,
+    }
+
+
+def _tally(item: Item) -> Tally:
+    counts = {name: int(found) for name, found in item.items() if name not in ("pk", "sk")}
+
+    def under(prefix: str) -> dict[str, int]:
+        return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
+
+    plain = {name: counts.get(name, 0) for name in _TALLIED}
+    return Tally(**plain, outcomes=under("outcome_"), causes=under("cause_"))
+
+
+def _place(at: LocationRun) -> str:
+    return f"{at.wave}#{at.location.account}#{at.location.region}"
+
+
+def _location_key(run: str, wave: str, location: Location) -> dict[str, str]:
+    return {"pk": f"run#{run}", "sk": f"location#{wave}#{location.account}#{location.region}"}
+
+
+def _location_item(at: LocationRun) -> dict[str, Any]:
+    item = _location_key(at.run, at.wave, at.location) | {
+        "body": body(at),
+        "state": at.state.value,
+        "pages": at.pages_collected,
+    }
+    if at.state is LocationState.UNREACHABLE:
+        item |= {
+            "problemRun": at.run,
+            "problemKey": f"location#{at.cause}#{_place(at)}",
+            "account": at.location.account,
+            "region": at.location.region,
+            "cause": at.cause.value,
+            "sentence": at.sentence,
+        }
+    return item
+
+
+def _location(item: Item) -> LocationRun:
+    return value(item, LocationRun)
+
+
+def _instance_item(at: LocationRun, result: Result) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "pk": f"run#{at.run}",
+        "sk": f"instance#{_place(at)}#{result.instance.id}",
+        "outcome": result.outcome.value,
+        "platform": result.instance.platform,
+        "installed": result.installed,
+        "missing": result.missing,
+        "failed": result.failed,
+        "pendingReboot": result.pending_reboot,
+    }
+    written = {
+        "name": result.instance.name,
+        "cause": result.cause.value,
+        "sentence": result.sentence[:500],
+        "baseline": result.baseline,
+        "endedAt": moment(result.operation_end_at) if result.operation_end_at else "",
+    }
+    item |= {name: text for name, text in written.items() if text}
+    if result.outcome not in FINE:
+        item |= {"problemRun": at.run, "problemKey": f"instance#{result.cause}#{_place(at)}#{result.instance.id}"}
+    return item
+
+
+def _row(item: Item) -> Mapping[str, str]:
+    """A row with what its key says spelled out."""
+    kind, wave, account, region, *rest = str(item["sk"]).split("#")
+    named = {"kind": kind, "wave": wave, "account": account, "region": region, "instance": rest[0] if rest else ""}
+    shown = {name: str(found) for name, found in item.items() if name not in _HIDDEN}
+    return named | shown
+
+
+_HIDDEN = frozenset({"pk", "sk", "problemRun", "problemKey", "body", "state", "pages"})

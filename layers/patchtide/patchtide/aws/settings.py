@@ -1,0 +1,33 @@
+"""What a function reads from its environment, once, when its door opens."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A function's environment. A name that a function needs and does not have is a KeyError at its start."""
+
+    values: dict[str, str]
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """The settings as they are now."""
+        return cls(dict(os.environ))
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    @property
+    def retention(self) -> timedelta:
+        """How long rows are kept after their last change; reports stay."""
+        return timedelta(days=int(self.values["RETENTION_DAYS"]))
+
+    @property
+    def default_regions(self) -> tuple[str, ...]:
+        """The Regions of a campaign that names none."""
+        found = (region.strip() for region in self.values.get("DEFAULT_REGIONS", "").split(","))
+        return tuple(region for region in found if region)

@@ -1,0 +1,203 @@
+"""Member accounts, seen through their read role: who the targets are, and what became of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from patchtide.aws.clients import CONFIG
+from patchtide.aws.faults import asking
+from patchtide.core.campaign import GROUP_KEY, IDS_KEY, Target
+from patchtide.core.evidence import Invocation, PatchState
+from patchtide.core.location import Location
+from patchtide.core.outcome import Instance
+
+if TYPE_CHECKING:
+    from types_boto3_sts import STSClient
+
+MAX_CLIENTS = 60  # a client costs megabytes; a collector that has seen many locations forgets the oldest
+RENEW = timedelta(minutes=10)
+PATCH_DOCUMENTS = ("AWS-RunPatchBaseline", "AWS-RunPatchBaselineWithHooks")
+LIVING = ("pending", "running", "stopping", "stopped")  # terminated instances keep their tags for an hour
+
+
+@dataclass(frozen=True)
+class _Session:
+    session: boto3.Session
+    expires_at: datetime
+
+
+class Spokes:
+    """All locations. One role session per account serves all its Regions: a regional token is valid everywhere."""
+
+    def __init__(self, sts: STSClient, role: str, now: Callable[[], datetime]) -> None:
+        self.sts, self.role, self.now = sts, role, now
+        self.partition = sts.meta.partition
+        self._sessions: dict[str, _Session] = {}
+        self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
+
+    def at(self, location: Location) -> Spoke:
+        """The location; raises Refused where its read role cannot be assumed."""
+        self._session(location.account)
+        return Spoke(self, location)
+
+    def client(self, service: str, location: Location) -> Any:
+        """A client in the location, kept while it is in use."""
+        session = self._session(location.account)
+        key = (service, location.account, location.region)
+        if key not in self._clients:
+            self._clients[key] = session.client(service, region_name=location.region, config=CONFIG)  # type: ignore[call-overload] # the stubs want literals
+        self._clients.move_to_end(key)
+        if len(self._clients) > MAX_CLIENTS:
+            self._clients.popitem(last=False)
+        return self._clients[key]
+
+    def _session(self, account: str) -> boto3.Session:
+        held = self._sessions.get(account)
+        if held and held.expires_at - RENEW > self.now():
+            return held.session
+        arn = f"arn:{self.partition}:iam::{account}:role/{self.role}"
+        with asking(f"assume {arn}"):
+            granted = self.sts.assume_role(RoleArn=arn, RoleSessionName="patchtide-collector")["Credentials"]
+        for key in [key for key in self._clients if key[1] == account]:
+            del self._clients[key]
+        session = boto3.Session(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
+        self._sessions[account] = _Session(session, granted["Expiration"])
+        return session
+
+
+class Spoke:
+    """One location."""
+
+    def __init__(self, spokes: Spokes, location: Location) -> None:
+        self.spokes, self.location = spokes, location
+
+    def instances(self, targets: Iterable[Target]) -> tuple[Instance, ...]:
+        """The instances for which every target holds: EC2's own, whatever SSM knows of them, and hybrid nodes of SSM.
+
+        Asking SSM alone would lose the very instances that nobody will patch because no agent answers.
+        """
+        targets = tuple(targets)
+        group = [self._group(target.values[0]) for target in targets if target.key == GROUP_KEY]
+        ids = [set(target.values) for target in targets if target.key == IDS_KEY]
+        allowed = set.intersection(*group, *ids) if group or ids else None
+        tags = tuple(target for target in targets if target.key.startswith("tag:"))
+        machines = dict(self._machines(tags, allowed))
+        managed = dict(self._managed(tags, allowed))
+        found = {id_: Instance(id_, name) for id_, name in machines.items()}
+        for id_, node in managed.items():
+            if id_ in machines or id_.startswith("mi-"):
+                name = machines.get(id_) or node.get("Name") or node.get("ComputerName", "")
+                found[id_] = Instance(id_, name, _platform(node), node.get("PingStatus", ""))
+        return tuple(found.values())
+
+    def _group(self, name: str) -> set[str]:
+        client = self.spokes.client("resource-groups", self.location)
+        with asking(f"list the resource group {name}"):
+            pages = client.get_paginator("list_group_resources").paginate(Group=name)
+            arns = [found["Identifier"]["ResourceArn"] for page in pages for found in page.get("Resources", [])]
+        return {arn.rsplit("/", 1)[1] for arn in arns if ":instance/" in arn or ":managed-instance/" in arn}
+
+    def _machines(self, tags: Iterable[Target], allowed: set[str] | None) -> Iterator[tuple[str, str]]:
+        filters = [{"Name": "instance-state-name", "Values": list(LIVING)}]
+        filters += [{"Name": target.key, "Values": list(target.values)} for target in tags]
+        ids = sorted(id_ for id_ in allowed if id_.startswith("i-")) if allowed is not None else None
+        client = self.spokes.client("ec2", self.location)
+        # Ids go as a filter: as InstanceIds, one that is gone would fail the whole question.
+        for chunk in [None] if ids is None else [ids[n : n + 200] for n in range(0, len(ids), 200)]:
+            wanted = [*filters, {"Name": "instance-id", "Values": chunk}] if chunk else filters
+            with asking("describe instances"):
+                for page in client.get_paginator("describe_instances").paginate(Filters=wanted):
+                    for reservation in page["Reservations"]:
+                        for machine in reservation["Instances"]:
+                            names = (tag["Value"] for tag in machine.get("Tags", []) if tag["Key"] == "Name")
+                            yield machine["InstanceId"], next(names, "")
+
+    def _managed(self, tags: Iterable[Target], allowed: set[str] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        filters = [{"Key": target.key, "Values": list(target.values)} for target in tags]
+        client = self.spokes.client("ssm", self.location)
+        with asking("describe instance information"):
+            for page in client.get_paginator("describe_instance_information").paginate(Filters=filters):
+                for node in page["InstanceInformationList"]:
+                    if allowed is None or node["InstanceId"] in allowed:
+                        yield node["InstanceId"], node
+
+    def patch_states(self, instances: Iterable[str]) -> Mapping[str, PatchState]:
+        """The last patch state of each of up to 50 instances; those SSM knows nothing of are left out."""
+        client = self.spokes.client("ssm", self.location)
+        with asking("describe patch states"):
+            pages = client.get_paginator("describe_instance_patch_states").paginate(InstanceIds=list(instances))
+            states = [_patch_state(raw) for page in pages for raw in page["InstancePatchStates"]]
+        return {state.instance: state for state in states}
+
+    def invocations(self, run: str, since: datetime) -> Mapping[str, Invocation]:
+        """The last patch command of the run that each instance was sent.
+
+        The shipped runbooks put the run's id into the command's comment; of a runbook that does not, any patch command
+        since the run's start is taken.
+        """
+        client = self.spokes.client("ssm", self.location)
+        found: dict[str, tuple[bool, datetime, Mapping[str, Any]]] = {}
+        with asking("list command invocations"):
+            pages = client.get_paginator("list_command_invocations").paginate(
+                Details=True, Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
+            )
+            for page in pages:
+                for raw in page["CommandInvocations"]:
+                    if raw.get("DocumentName", "").split("/")[-1] not in PATCH_DOCUMENTS:
+                        continue
+                    rank = (run in raw.get("Comment", ""), raw["RequestedDateTime"], raw)
+                    held = found.get(raw["InstanceId"])
+                    if held is None or rank[:2] > held[:2]:
+                        found[raw["InstanceId"]] = rank
+        return {id_: _invocation(raw) for id_, (_, _, raw) in found.items()}
+
+    def failure(self, child: str) -> str:
+        """Why the location's own execution failed, in AWS's or the runbook's words: the failed step's, which says more."""
+        client = self.spokes.client("ssm", self.location)
+        with asking(f"look at {child}"):
+            seen = client.get_automation_execution(AutomationExecutionId=child)["AutomationExecution"]
+        for step in seen.get("StepExecutions", []):
+            if step.get("StepStatus") in ("Failed", "TimedOut", "Cancelled") and step.get("FailureMessage"):
+                return str(step["FailureMessage"])
+        return str(seen.get("FailureMessage", ""))
+
+
+def _platform(node: Mapping[str, Any]) -> str:
+    return f"{node.get('PlatformName', node.get('PlatformType', ''))} {node.get('PlatformVersion', '')}".strip()
+
+
+def _patch_state(raw: Mapping[str, Any]) -> PatchState:
+    return PatchState(
+        instance=raw["InstanceId"],
+        operation=raw["Operation"],
+        operation_end_at=raw["OperationEndTime"].astimezone(UTC),
+        snapshot=raw.get("SnapshotId", ""),
+        baseline=raw.get("BaselineId", ""),
+        installed=raw.get("InstalledCount", 0),
+        missing=raw.get("MissingCount", 0),
+        failed=raw.get("FailedCount", 0),
+        pending_reboot=raw.get("InstalledPendingRebootCount", 0),
+        rejected=raw.get("InstalledRejectedCount", 0),
+        critical_non_compliant=raw.get("CriticalNonCompliantCount", 0),
+        security_non_compliant=raw.get("SecurityNonCompliantCount", 0),
+        other_non_compliant=raw.get("OtherNonCompliantCount", 0),
+    )
+
+
+def _invocation(raw: Mapping[str, Any]) -> Invocation:
+    plugins = raw.get("CommandPlugins") or []
+    # A document has steps for each platform; those that were skipped succeed with nothing to say.
+    telling = [plugin for plugin in plugins if plugin.get("Status") not in ("Success", "Cancelled")] or plugins
+    return Invocation(
+        instance=raw["InstanceId"],
+        status=raw["Status"],
+        details=raw.get("StatusDetails", raw["Status"]),
+        exit_code=telling[0].get("ResponseCode") if telling else None,
+        output="\n".join(plugin.get("Output", "") for plugin in telling)[-4000:],
+    )

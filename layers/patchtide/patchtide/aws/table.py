@@ -1,0 +1,112 @@
+"""How our values lie in DynamoDB: a value as JSON in `body`, and beside it what conditions and indexes need.
+
+A condition that fails on our own retry (the write was applied, its answer was lost) is told from one that somebody else
+caused by a stamp of our own, read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from patchtide.aws.faults import asking
+from patchtide.core.errors import Overtaken
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+Item = Mapping[str, Any]
+
+CONDITION_FAILED = "ConditionalCheckFailedException"
+CANCELLED = "TransactionCanceledException"
+
+
+def body(value: object) -> str:
+    """A frozen value as JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def value(item: Item, kind: type[T]) -> T:
+    """The value that `body` wrote. Fields added since have their defaults."""
+    return msgspec.json.decode(item["body"], type=kind)
+
+
+def moment(at: datetime) -> str:
+    """An instant as text that sorts in time, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Table:
+    """One DynamoDB table."""
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self.client, self.name = client, name
+
+    def get(self, **key: str) -> Item | None:
+        """The item as it is now."""
+        with asking(f"read {key}"):
+            return self.client.get_item(TableName=self.name, Key=key, ConsistentRead=True).get("Item")
+
+    def query(self, condition: str, values: Mapping[str, object], **more: object) -> Iterator[Item]:
+        """The items under a key condition, page after page."""
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.name,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,  # type: ignore[arg-type]
+            **more,  # type: ignore[arg-type]
+        )
+        with asking(f"query {condition}"):
+            for page in pages:
+                yield from page["Items"]
+
+    def under(self, pk: str, prefix: str) -> Iterator[Item]:
+        """The items of one partition whose sort key has the prefix, as they are now."""
+        return self.query("pk = :pk AND begins_with(sk, :sk)", {":pk": pk, ":sk": prefix}, ConsistentRead=True)
+
+    def put(self, item: Item) -> Mapping[str, Any]:
+        """A transaction's Put of this item."""
+        return {"Put": {"TableName": self.name, "Item": item}}
+
+    def put_new(self, item: Item) -> Mapping[str, Any]:
+        """A transaction's Put of this item, if nothing is there."""
+        return {"Put": {"TableName": self.name, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
+
+    def put_if(self, item: Item, condition: str, values: Mapping[str, object], **names: str) -> Mapping[str, Any]:
+        """A transaction's Put of this item, on a condition; `names` are the condition's `#short` names."""
+        return {
+            "Put": _named({**self.put_new(item)["Put"], "ConditionExpression": condition, **_valued(values)}, names)
+        }
+
+    def update(
+        self, key: Mapping[str, str], change: str, values: Mapping[str, object], **names: str
+    ) -> Mapping[str, Any]:
+        """A transaction's Update of one item; `names` are the change's `#short` names."""
+        return {
+            "Update": _named({"TableName": self.name, "Key": key, "UpdateExpression": change, **_valued(values)}, names)
+        }
+
+    def transact(self, what: str, actions: list[Mapping[str, Any]]) -> None:
+        """All of these or none. Raises Overtaken when a condition did not hold."""
+        with asking(what):
+            try:
+                self.client.transact_write_items(TransactItems=cast("Any", actions))
+            except ClientError as error:
+                reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+                if error.response["Error"]["Code"] == CANCELLED and "ConditionalCheckFailed" in reasons:
+                    raise Overtaken(what, CANCELLED, f"conditions: {reasons}") from error
+                raise
+
+
+def _valued(values: Mapping[str, object]) -> dict[str, Any]:
+    return {"ExpressionAttributeValues": values}
+
+
+def _named(request: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return request | (
+        {"ExpressionAttributeNames": {f"#{short}": name for short, name in names.items()}} if names else {}
+    )

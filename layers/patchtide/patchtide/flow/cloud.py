@@ -1,0 +1,160 @@
+"""What the flow asks of the cloud. `aws` answers for real; a pretend world may answer instead.
+
+Every method may raise `Busy` (ask again later) or `Refused` (somebody has to mend something first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from patchtide.core.alerts import Alert
+from patchtide.core.campaign import Campaign, Runbook, Target
+from patchtide.core.evidence import Ending, Invocation, PatchState
+from patchtide.core.location import Location
+from patchtide.core.outcome import Cause, Instance, Result
+from patchtide.core.registration import Registration
+from patchtide.core.roster import Inquiry, LocationRun, LocationState
+from patchtide.core.run import Run, RunbookFacts
+from patchtide.core.view import Dossier, View
+
+Now = Callable[[], datetime]
+
+
+class Items(Protocol):
+    """The campaigns table: people's items."""
+
+    def get(self, campaign: str) -> Mapping[str, object] | None:
+        """The item as it is now, or None when there is none."""
+
+    def write_back(self, campaign: str, fields: Mapping[str, object]) -> None:
+        """Set the service's fields on the item (None removes one). An item deleted meanwhile is not brought back."""
+
+
+class Registry(Protocol):
+    """The campaigns as the service stands by them."""
+
+    def get(self, campaign: str) -> Registration | None:
+        """The registration as it is now."""
+
+    def due(self, now: datetime) -> Iterator[str]:
+        """The campaigns with an occurrence to open. Costs what is due, not what exists."""
+
+    def take(self, registration: Registration, campaign: Campaign) -> None:
+        """Keep a new version and the registration that stands by it. Raises Overtaken."""
+
+    def save(self, registration: Registration) -> None:
+        """Keep the registration. Raises Overtaken."""
+
+    def spec(self, campaign: str, version: int) -> Campaign:
+        """A version that was taken."""
+
+    def claim(self, registration: Registration, run: Run) -> None:
+        """Open the run and move the registration on, both or neither. Raises Overtaken when somebody was faster."""
+
+
+class Runs(Protocol):
+    """The service's own record of runs."""
+
+    def due(self, now: datetime) -> Iterator[str]:
+        """The ids of runs that want attention."""
+
+    def load(self, run: str) -> Dossier:
+        """The run as it is now."""
+
+    def save(self, before: Run, after: Run, now: datetime) -> Run:
+        """The run as kept, one version on. Raises Overtaken when it is no longer what was loaded."""
+
+    def add_locations(self, run: str, wave: str, locations: Iterable[Location]) -> int:
+        """How many locations the wave has, once these are written down. Those already there are left as they are."""
+
+    def locations(self, run: str, wave: str, state: LocationState) -> Iterator[LocationRun]:
+        """The wave's locations in that state."""
+
+    def location(self, run: str, wave: str, location: Location) -> LocationRun | None:
+        """One location as it is now, or None when the run does not have it."""
+
+    def freeze(self, at: LocationRun, instances: Iterable[Instance]) -> None:
+        """Keep who is expected at the location, and count it. Once: a second time changes nothing."""
+
+    def out_of_reach(self, at: LocationRun, cause: Cause, sentence: str) -> None:
+        """Keep that the location cannot be asked, and count it. Once."""
+
+    def end(self, run: str, wave: str, location: Location, ending: Ending, child: str | None, now: datetime) -> None:
+        """Keep how the location's part ended. Once."""
+
+    def roster(self, at: LocationRun, page: int) -> tuple[Instance, ...]:
+        """One page of the instances expected at the location."""
+
+    def record(self, at: LocationRun, page: int, results: Iterable[Result]) -> None:
+        """Keep a row for each instance of the page, and count them. Once: a page is counted by whoever is first."""
+
+    def problems(self, run: str, prefix: str, limit: int) -> tuple[Mapping[str, str], ...]:
+        """Up to `limit` rows of instances (or locations) that did not come out right, whose key has the prefix."""
+
+    def keep_alert(self, run: str, alert: Alert, now: datetime) -> None:
+        """Keep what people were told."""
+
+
+class Automation(Protocol):
+    """SSM Automation in the hub."""
+
+    def runbook(self, runbook: Runbook) -> RunbookFacts:
+        """What AWS knows of the runbook."""
+
+    def start(self, request: str) -> str:
+        """The id of the execution that the rendered request started, now or when it was sent before."""
+
+    def find(self, token: str) -> str | None:
+        """The id of the execution that carries this start's tag, or None when there is none."""
+
+    def look(self, execution: str) -> View:
+        """One call, unless `steps` is asked and there are many."""
+
+    def stop(self, execution: str) -> None:
+        """Have it stop; it may take its time."""
+
+
+class Organization(Protocol):
+    """AWS Organizations."""
+
+    def accounts(self, selectors: Iterable[str], *, children: bool) -> frozenset[str]:
+        """The active accounts that account ids, units and roots stand for."""
+
+
+class Inquiries(Protocol):
+    """The collector's queue."""
+
+    def send(self, inquiries: Iterable[Inquiry]) -> None:
+        """Have each location asked."""
+
+
+class Spoke(Protocol):
+    """One location, seen through the read role of its account."""
+
+    def instances(self, targets: Iterable[Target]) -> tuple[Instance, ...]:
+        """The instances for which every target holds."""
+
+    def patch_states(self, instances: Iterable[str]) -> Mapping[str, PatchState]:
+        """The last patch state of each of up to 50 instances; those SSM knows nothing of are left out."""
+
+    def invocations(self, run: str, since: datetime) -> Mapping[str, Invocation]:
+        """The last patch command of the run that each instance was sent."""
+
+    def failure(self, child: str) -> str:
+        """Why the location's own execution failed, in AWS's or the runbook's words."""
+
+
+class Spokes(Protocol):
+    """All locations."""
+
+    def at(self, location: Location) -> Spoke:
+        """The location; raises Refused where its read role cannot be assumed."""
+
+
+class Alerts(Protocol):
+    """The people on call."""
+
+    def publish(self, alert: Alert) -> None:
+        """Tell them."""

@@ -1,0 +1,111 @@
+"""A campaign item changed: it is validated, its version kept, and the answer written where its author is looking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from patchtide.core import alerts
+from patchtide.core.document import SERVICE_FIELDS, Reading, read
+from patchtide.core.problem import Problem
+from patchtide.core.registration import Registration, accept, digest, retired
+from patchtide.flow.cloud import Alerts, Items, Now, Registry
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What intake works with."""
+
+    items: Items
+    registry: Registry
+    alerts: Alerts
+    default_regions: tuple[str, ...]
+    now: Now
+
+
+def take(campaign: str, at: Intake) -> None:
+    """The item as it is now, taken or refused. The event that woke us says only which item; it may be old or repeated.
+
+    Raises Overtaken when the registration changed meanwhile: the same event, delivered again, settles it.
+    """
+    item = at.items.get(campaign)
+    held = at.registry.get(campaign)
+    if item is None:
+        if held and not held.deleted:
+            at.registry.save(retired(held))
+        return
+    written = {key: value for key, value in item.items() if key not in SERVICE_FIELDS}
+    fingerprint = digest(written)
+    if item.get("specHash") == fingerprint and (item.get("status") == "INVALID" or _stands(held, fingerprint)):
+        return
+    reading = read(written, default_regions=at.default_regions, now=at.now())
+    if reading.campaign is None:
+        at.alerts.publish(_refusal(campaign, reading, held, fingerprint))
+    elif not _stands(held, fingerprint):
+        held = accept(held, reading.campaign, fingerprint, at.now())
+        at.registry.take(held, reading.campaign)
+    at.items.write_back(campaign, status_of(reading, held, fingerprint, at.now()))
+
+
+def _stands(held: Registration | None, fingerprint: str) -> bool:
+    return held is not None and not held.deleted and held.digest == fingerprint
+
+
+def _refusal(campaign: str, reading: Reading, held: Registration | None, fingerprint: str) -> alerts.Alert:
+    version = held.version if held and not held.deleted else 0
+    return alerts.invalid(campaign, reading.problems, version, held.next_at if held else None, fingerprint)
+
+
+def status_of(reading: Reading, held: Registration | None, fingerprint: str, now: datetime) -> Mapping[str, object]:
+    """The service's fields of the item: short strings on top, since the console's grid shows nothing deeper."""
+    problems = reading.problems or reading.warnings
+    in_force = held.version if held and not held.deleted else 0
+    return {
+        "status": _status(reading, held),
+        "statusMessage": _message(reading, held, problems),
+        "statusDetail": {
+            "errors" if reading.problems else "warnings": [_detail(problem) for problem in problems],
+            "observedHash": fingerprint,
+            "checkedAt": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            "activeVersion": in_force,
+        },
+        "nextRunAt": f"{held.next_at:%Y-%m-%dT%H:%M:%SZ}" if held and held.next_at else None,
+        "specHash": fingerprint,
+    }
+
+
+def _status(reading: Reading, held: Registration | None) -> str:
+    if reading.campaign is None:
+        return "INVALID"
+    if not reading.campaign.enabled:
+        return "PAUSED"
+    if reading.campaign.schedule and held and held.next_at is None:
+        return "EXPIRED"
+    return "VALID_WITH_WARNINGS" if reading.warnings else "VALID"
+
+
+def _message(reading: Reading, held: Registration | None, problems: tuple[Problem, ...]) -> str:
+    said = " | ".join(str(problem) for problem in problems)
+    if reading.campaign is None:
+        stands = f" Version {held.version} stays in force." if held and not held.deleted else ""
+        return f"{len(problems)} error{'s' if len(problems) > 1 else ''}: {said}.{stands}"
+    if reading.campaign.schedule is None and held and held.next_at is None and reading.campaign.enabled:
+        if held.last_at:
+            ran = f"Ran once, for {held.last_at:%Y-%m-%dT%H:%M:%SZ}: an ad hoc campaign runs once."
+        else:
+            ran = "Lost its schedule in an edit, so it is not run."
+        return f"{ran} To run again, delete the item and put it anew, or use another name." + (
+            f" {said}" if said else ""
+        )
+    return said
+
+
+def _detail(problem: Problem) -> Mapping[str, object]:
+    return {
+        "path": problem.path,
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+        "value": "" if problem.value is None else str(problem.value)[:200],
+    }
