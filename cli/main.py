@@ -1,0 +1,39 @@
+"""The command's tree. What is slow to import is imported by the command that needs it, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import campaign, local, run, validate
+from cli.console import data
+from patchtide import __version__
+
+app = typer.Typer(
+    name="patchtide",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold credentials
+    help="Patch fleets of servers over many AWS accounts and Regions, hands off.",
+)
+app.command()(validate.validate)
+app.command()(validate.schedule)
+app.add_typer(campaign.app, name="campaign")
+app.add_typer(run.app, name="run")
+app.command()(local.demo)
+app.add_typer(local.app, name="local")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        data.print(f"patchtide {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    """Patch fleets of servers over many AWS accounts and Regions, hands off."""

@@ -1,0 +1,137 @@
+"""`patchtide run …`: what became of each occurrence."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.console import Exit, Format, Output, data, fail, now, say, stamp, write_fields, write_json, write_table
+from cli.hub import STACK, Hub, Profile, RegionName, StackName, hub
+from patchtide.core.summary import counts, progress, summary
+
+if TYPE_CHECKING:
+    from patchtide.core.run import Run
+
+app = typer.Typer(no_args_is_help=True, help="List, show and watch runs.")
+
+RunId = Annotated[str, typer.Argument(help="The run's id, e.g. dev-weekly-20261128T2200Z.")]
+
+
+@app.command(name="list")
+def list_(
+    campaign: Annotated[str | None, typer.Argument(help="Only this campaign's runs.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="At most so many runs of each campaign.")] = 10,
+    output: Output = Format.TABLE,
+    profile: Profile = None,
+    region: RegionName = None,
+    stack: StackName = STACK,
+) -> None:
+    """The last runs, newest first."""
+    with hub(profile, region, stack) as at:
+        names = [campaign] if campaign else sorted(str(item["campaign"]) for item in at.items.every())
+        ids = [run for name in names for run in at.registry.runs_of(name, most)]
+        found = [summary(at.runs.load(run), ()) for run in ids]
+    found.sort(key=lambda entry: str(entry["scheduledAt"]), reverse=True)
+    if output is Format.JSON:
+        write_json(found)
+        return
+    rows = [(r["run"], r["state"], r["scheduledAt"], r["expectedInstances"], counts(r["outcomes"])) for r in found]
+    write_table(("run", "state", "scheduled", "instances", "outcomes"), rows)
+
+
+@app.command()
+def show(
+    run: RunId,
+    failed: Annotated[bool, typer.Option("--failed", help="Also every instance that did not come out right.")] = False,
+    output: Output = Format.TABLE,
+    profile: Profile = None,
+    region: RegionName = None,
+    stack: StackName = STACK,
+) -> None:
+    """One run: where it stands, its outcomes, what could not be reached, what people were told."""
+    with hub(profile, region, stack) as at:
+        answer = _show(run, at, failed=failed)
+    if output is Format.JSON:
+        write_json(answer)
+        return
+    locations = answer["locations"]
+    write_fields(
+        {name: answer[name] for name in ("run", "campaign", "trigger", "state", "scheduledAt", "startedAt", "endedAt")}
+        | {
+            "executions": ", ".join(answer["executions"]),
+            "locations": f"{locations['reached']} of {locations['expected']} reached",
+            "instances": answer["expectedInstances"],
+            "outcomes": counts(answer["outcomes"]),
+            "alerts": ", ".join(alert["subject"] for alert in answer["alerts"]),
+        }
+    )
+    for row in locations["unreachable"]:
+        data.print(f"not reached: {row['account']} {row['region']} {row['cause']}: {row['sentence']}", markup=False)
+    if failed:
+        columns = ("account", "region", "instance", "name", "outcome", "cause", "sentence")
+        write_table(columns, [[row.get(name, "") for name in columns] for row in answer["problems"]])
+
+
+def _show(run: str, at: Hub, *, failed: bool) -> dict[str, Any]:
+    dossier = at.runs.load(run)
+    answer = summary(dossier, at.runs.problems(run, "location#"))
+    answer["alerts"] = [
+        {"severity": alert.severity, "subject": alert.subject, "body": alert.body, "sentAt": sent}
+        for alert, sent in at.runs.alerts(run)
+    ]
+    if failed:
+        answer["problems"] = [dict(row) for row in at.runs.problems(run, "instance#")]
+    return answer
+
+
+@app.command()
+def watch(
+    run: RunId,
+    timeout: Annotated[int, typer.Option(help="Give up watching after so many minutes; the run goes on.")] = 24 * 60,
+    every: Annotated[float, typer.Option(help="Seconds between looks.", min=0.2)] = 5,
+    output: Output = Format.TABLE,
+    profile: Profile = None,
+    region: RegionName = None,
+    stack: StackName = STACK,
+) -> None:
+    """Watch a run to its end: a line on each change, or NDJSON with --output json. Exits 6 when it did not succeed."""
+    deadline = now() + timedelta(minutes=timeout)
+    with hub(profile, region, stack) as at:
+        shown = ""
+        while True:
+            dossier = at.runs.load(run)
+            line = progress(dossier)
+            if line != shown:
+                shown = line
+                if output is Format.JSON:
+                    _write_line(summary(dossier, ()))
+                else:
+                    data.print(f"{stamp(now())} {line}", markup=False)
+            if not dossier.run.open:
+                break
+            if now() >= deadline:
+                fail(Exit.TIMED_OUT, f"{run} is still {dossier.run.phase}; it goes on without being watched.")
+            _pause(every)
+    if not _fine(dossier.run):
+        raise typer.Exit(Exit.RUN_FAILED)
+
+
+def _fine(run: Run) -> bool:
+    return run.state.value == "succeeded"
+
+
+def _write_line(value: object) -> None:
+    import json
+
+    data.print(json.dumps(value, default=str), markup=False)
+
+
+def _pause(seconds: float) -> None:
+    try:
+        time.sleep(seconds)
+    except KeyboardInterrupt:
+        say("Still running in AWS.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
