@@ -197,6 +197,10 @@ def test_what_is_allowed_but_unwise_is_a_warning(changes: dict[str, object], cod
     assert code in [warning.code for warning in reading.warnings]
 
 
+def test_a_weekday_by_its_name_is_no_reason_to_warn() -> None:
+    assert read(MINIMAL | {"schedule": "cron(0 22 ? * TUE#2 *)"}, now=NOW).warnings == ()
+
+
 def test_default_regions_stand_in_for_missing_ones() -> None:
     raw = {name: value for name, value in MINIMAL.items() if name != "regions"}
     assert read(raw, default_regions=("eu-west-1", "eu-west-2")).valid().regions == ("eu-west-1", "eu-west-2")

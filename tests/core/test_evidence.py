@@ -45,6 +45,7 @@ def test_our_own_complete_patch_state_is_compliance() -> None:
         ({"operation": "Scan"}, Outcome.UNVERIFIED, Cause.OVERWRITTEN),
         ({"operation_end_at": STARTED - timedelta(seconds=1)}, Outcome.UNVERIFIED, Cause.NO_EVIDENCE),
         ({"missing": -1}, Outcome.UNVERIFIED, Cause.SCAN_BROKEN),
+        ({"operation_end_at": datetime(1970, 1, 1, tzinfo=UTC)}, Outcome.UNVERIFIED, Cause.SCAN_BROKEN),
     ],
 )
 def test_a_patch_state_is_read_for_what_it_is(change: dict[str, object], outcome: Outcome, cause: Cause) -> None:
@@ -89,6 +90,13 @@ def test_a_command_explains_what_evidence_does_not_show(invocation: Invocation, 
 def test_an_instance_that_ssm_never_knew_is_unreachable() -> None:
     assert of(None, node=replace(NODE, ping="")) == (Outcome.UNREACHABLE, Cause.NOT_MANAGED)
     assert of(None, node=replace(NODE, ping="ConnectionLost")) == (Outcome.UNREACHABLE, Cause.AGENT_LOST)
+
+
+def test_an_instance_that_was_sent_no_command_was_not_started() -> None:
+    known = replace(EXPECTED, commands_known=True)
+    assert of(None, ending=Ending("Cancelled"), expected=known) == (Outcome.NOT_STARTED, Cause.NOT_REACHED)
+    assert of(None, ending=Ending("Cancelled")) == (Outcome.UNVERIFIED, Cause.NOT_REACHED)
+    assert of(None, ending=OK, expected=known) == (Outcome.UNVERIFIED, Cause.NO_EVIDENCE)
 
 
 @pytest.mark.parametrize("status", ["NotStarted", "NotAttempted", "Refused"])

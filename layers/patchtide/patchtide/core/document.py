@@ -549,7 +549,7 @@ def _schedule(draft: CampaignDocument) -> Schedule:
 
 def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem]:
     if draft.schedule:
-        if re.search(r"\b[1-7](#|L|-|,|\b)(?=[^ ]* [^ ]+\)$)", draft.schedule) and draft.schedule.startswith("cron"):
+        if re.match(r"cron\((\S+ ){4}(\S*[,-])?[1-7]", draft.schedule):
             yield Problem(
                 "schedule", "numeric-weekday", "weekdays as numbers start at 1 = SUN in AWS", "Prefer names, e.g. TUE#2"
             )

@@ -88,29 +88,37 @@ class Ending:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What evidence must show to be this run's own. `snapshot` is None where the runbook takes none."""
+    """What evidence must show to be this run's own. `snapshot` is None where the runbook takes none.
+
+    `commands_known` says that the runbook marks its commands as the run's, so that an instance without one was sent none.
+    """
 
     snapshot: str | None
     operation: Operation
     started_at: datetime
+    commands_known: bool = False
+
+    def names(self, state: PatchState) -> bool:
+        """Whether the state carries the run's snapshot id and operation."""
+        return state.operation == self.operation and (
+            self.snapshot is None or state.snapshot.lower() == self.snapshot.lower()
+        )
 
 
 def doubt(state: PatchState | None, expected: Expectation) -> tuple[Cause, str] | None:
     """Why this patch state is no evidence for the run, or None when it is."""
     if state is None:
         return Cause.NO_EVIDENCE, "no patch state is known for it"
+    if state.broken and expected.names(state):  # its dates are of 1970, so this comes before they are looked at
+        return Cause.SCAN_BROKEN, "the patch scan could not run on it (update source unreachable)"
     if state.operation_end_at < expected.started_at:
         return (
             Cause.NO_EVIDENCE,
             f"its last patch state is of {state.operation_end_at:%Y-%m-%d %H:%MZ}, before this run",
         )
-    if state.operation != expected.operation or (
-        expected.snapshot and state.snapshot.lower() != expected.snapshot.lower()
-    ):
+    if not expected.names(state):
         by = f"{state.operation} of {state.operation_end_at:%H:%MZ}, snapshot {state.snapshot[:8] or 'none'}"
         return Cause.OVERWRITTEN, f"its patch state was written by something else: {by}"
-    if state.broken:
-        return Cause.SCAN_BROKEN, "the patch scan could not run on it (update source unreachable)"
     return None
 
 
@@ -126,7 +134,7 @@ def judge(
     if state is not None and unsure is None:
         return _from_evidence(instance, state, invocation, expected)
     assert unsure is not None  # noqa: S101 - no state is always a doubt
-    return _without_evidence(instance, unsure, invocation, ending)
+    return _without_evidence(instance, unsure, invocation, ending, expected)
 
 
 def _from_evidence(
@@ -166,7 +174,11 @@ def _from_evidence(
 
 
 def _without_evidence(
-    instance: Instance, unsure: tuple[Cause, str], invocation: Invocation | None, ending: Ending
+    instance: Instance,
+    unsure: tuple[Cause, str],
+    invocation: Invocation | None,
+    ending: Ending,
+    expected: Expectation,
 ) -> Result:
     if invocation is not None:
         cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output)
@@ -186,6 +198,9 @@ def _without_evidence(
         )
     if instance.ping != "Online":
         return Result(instance, Outcome.UNREACHABLE, Cause.AGENT_LOST, f"its agent was {instance.ping} before the run")
+    if ending.status != "Success" and expected.commands_known:
+        sentence = f"no command was sent to it before its location ended {ending.status}"
+        return Result(instance, Outcome.NOT_STARTED, Cause.NOT_REACHED, sentence)
     if ending.status != "Success":
         return Result(
             instance, Outcome.UNVERIFIED, Cause.NOT_REACHED, ending.reason or f"its location ended {ending.status}"

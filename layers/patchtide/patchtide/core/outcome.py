@@ -80,3 +80,14 @@ class Result:
     pending_reboot: int = 0
     operation_end_at: datetime | None = None
     baseline: str = ""
+
+    @property
+    def may_change(self) -> bool:
+        """Whether patch data that is still on its way may change it: nothing is known for sure, or a command failed in a way
+        that says nothing about what it had installed by then."""
+        if self.operation_end_at is not None:
+            return False
+        return self.outcome is Outcome.UNVERIFIED or (self.outcome is Outcome.FAILED and self.cause in VAGUE)
+
+
+VAGUE = frozenset({Cause.OTHER, Cause.TIMEOUT, Cause.REBOOT_TIMEOUT, Cause.PKG_CONFLICT})

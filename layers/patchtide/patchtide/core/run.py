@@ -37,7 +37,7 @@ PATIENCE = timedelta(minutes=3)  # longer than any worker lives: after this, wha
 TOKEN_TRUST = timedelta(minutes=10)  # AWS does not say how long it remembers a token (facts: ssm.md 1.5)
 VISIBLE = timedelta(minutes=5)  # how long a started execution may be "not found" before it counts as lost
 STOP_GRACE = timedelta(minutes=60)  # how long after the window a stopped execution may take to end
-EVIDENCE_GRACE = timedelta(minutes=15)  # how long after a location ended its evidence may still arrive
+EVIDENCE_GRACE = timedelta(minutes=10)  # how long after a location ended its evidence may still arrive
 COLLECT_AGAIN = timedelta(minutes=1)
 GIVE_UP = timedelta(minutes=60)  # how long evidence may stay unread before it is recorded as unverified
 

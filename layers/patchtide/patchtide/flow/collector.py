@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from patchtide.core.causes import explain_location
 from patchtide.core.errors import Refused
 from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, judge
-from patchtide.core.outcome import Cause, Instance, Outcome, Result
+from patchtide.core.outcome import Cause, Instance, Result
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import MAX_PAGES, PAGE, Inquiry, LocationRun, LocationState
 from patchtide.core.run import EVIDENCE_GRACE, Run
@@ -57,7 +57,8 @@ def _targets(where: LocationRun, run: Run, at: Collector) -> None:
 def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
     spec = at.registry.spec(run.campaign, run.spec)
     started_at = min(execution.started_at or run.window.start for execution in run.executions_of(where.wave))
-    expected = Expectation(expected_snapshot(spec, run, where.wave), spec.operation, started_at)
+    marked = run.runbook is not None and "RunId" in run.runbook.parameters
+    expected = Expectation(expected_snapshot(spec, run, where.wave), spec.operation, started_at, commands_known=marked)
     try:
         spoke = at.spokes.at(where.location)
         asked = _Asked(spoke, run, expected, where)
@@ -73,10 +74,11 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
 
 
 def _may_still_come(results: Iterable[Result], where: LocationRun, at: Collector) -> bool:
-    """Patch states are uploaded by the instance and take their time; only an open question is worth waiting for."""
+    """Patch states are uploaded by the instance and take their time, also after a command that failed: it may have
+    installed everything. Only where one could still make a difference is it waited for."""
     if where.ended_at is None or at.now() >= where.ended_at + EVIDENCE_GRACE:
         return False
-    return any(result.outcome is Outcome.UNVERIFIED for result in results)
+    return any(result.may_change for result in results)
 
 
 @dataclass

@@ -1,0 +1,206 @@
+"""The runs table on moto's DynamoDB: what is counted once stays counted once."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from patchtide.aws import clients
+from patchtide.aws.runs import Registry, Runs
+from patchtide.aws.table import Table
+from patchtide.core.alerts import Alert
+from patchtide.core.document import read
+from patchtide.core.errors import Overtaken, Refused
+from patchtide.core.evidence import Ending
+from patchtide.core.location import Location
+from patchtide.core.outcome import Cause, Instance, Outcome, Result
+from patchtide.core.registration import accept, claimed
+from patchtide.core.roster import LocationState
+from patchtide.core.run import Execution, Run, Tally, open_run
+from simulator.template import ROOT, Template, load
+
+NOW = datetime(2026, 12, 12, 21, 45, tzinfo=UTC)
+WHERE = Location("111122223333", "eu-west-1")
+CAMPAIGN = read(
+    {
+        "campaign": "dev",
+        "schedule": "cron(0 22 * * ? *)",
+        "duration": 4,
+        "accounts": "111122223333",
+        "regions": "eu-west-1",
+        "targets": "tag:A=b",
+    }
+).valid()
+
+
+@pytest.fixture
+def table() -> Iterator[Table]:
+    with mock_aws():
+        clients.dynamodb.cache_clear()
+        properties: Mapping[str, Any] = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1").of_type(
+            "AWS::DynamoDB::Table"
+        )["RunsTable"]
+        wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+        clients.dynamodb().create_table(
+            TableName="runs", BillingMode="PAY_PER_REQUEST", **{name: properties[name] for name in wanted}
+        )
+        yield Table(clients.dynamodb(), "runs")
+        clients.dynamodb.cache_clear()
+
+
+@pytest.fixture
+def runs(table: Table) -> Runs:
+    return Runs(table, timedelta(days=30), lambda: NOW)
+
+
+@pytest.fixture
+def registry(table: Table) -> Registry:
+    return Registry(table)
+
+
+@pytest.fixture
+def run(registry: Registry) -> Run:
+    registry.take(accept(None, CAMPAIGN, "digest", NOW), CAMPAIGN)
+    held = registry.get("dev")
+    assert held
+    assert held.next_at
+    opened = open_run("dev", 1, "schedule", held.next_at, ["all"], timedelta(hours=4), timedelta(hours=1), NOW)
+    registry.claim(claimed(held, CAMPAIGN), opened)
+    return opened
+
+
+def nodes(count: int) -> list[Instance]:
+    return [Instance(f"i-{number:017x}", f"web-{number}", "Linux", "Online") for number in range(count)]
+
+
+def test_a_version_comes_back_as_it_was_taken(registry: Registry) -> None:
+    registry.take(accept(None, CAMPAIGN, "digest", NOW), CAMPAIGN)
+    assert registry.spec("dev", 1) == CAMPAIGN
+    with pytest.raises(Refused, match="version 2 of dev"):
+        registry.spec("dev", 2)
+
+
+def test_only_what_is_due_is_found(registry: Registry) -> None:
+    registry.take(accept(None, CAMPAIGN, "digest", NOW - timedelta(hours=1)), CAMPAIGN)
+    assert list(registry.due(NOW - timedelta(seconds=1))) == []
+    assert list(registry.due(NOW)) == ["dev"]
+
+
+def test_an_occurrence_is_claimed_once(registry: Registry, run: Run) -> None:
+    held = registry.get("dev")
+    assert held
+    assert held.next_at == NOW.replace(hour=22, minute=0) + timedelta(days=1)
+    stale = replace(held, changes=held.changes - 1, next_at=run.scheduled_at)
+    with pytest.raises(Overtaken):
+        registry.claim(claimed(stale, CAMPAIGN), run)
+    with pytest.raises(Overtaken):
+        registry.claim(claimed(replace(held, next_at=run.scheduled_at), CAMPAIGN), run)
+    assert registry.runs_of("dev", 10) == (run.id,)
+
+
+def test_a_save_needs_the_latest_version(runs: Runs, run: Run) -> None:
+    saved = runs.save(run, replace(run, told="planned"), NOW)
+    assert runs.load(run.id).run == saved
+    with pytest.raises(Overtaken):
+        runs.save(run, replace(run, told="other"), NOW)
+    assert runs.load(run.id).run.told == "planned"
+
+
+def test_executions_are_kept_beside_the_run_and_only_when_they_change(runs: Runs, run: Run) -> None:
+    first, second = (Execution("all", number, "{}", 2, f"token-{number}") for number in (1, 2))
+    saved = runs.save(run, replace(run, executions=(first, second)), NOW)
+    moved = replace(second, id="id-2")
+    saved = runs.save(saved, replace(saved, executions=(first, moved)), NOW)
+    assert runs.load(run.id).run.executions == (first, moved)
+
+
+def test_a_run_that_wants_nothing_is_not_due_any_more(runs: Runs, run: Run) -> None:
+    assert list(runs.due(NOW)) == [run.id]
+    ended = replace(run, state=type(run.state).SUCCEEDED, told="succeeded")
+    runs.save(run, ended, NOW)
+    assert list(runs.due(NOW + timedelta(days=9))) == []
+
+
+def test_locations_are_written_down_once_however_often(runs: Runs, run: Run) -> None:
+    many = [Location(f"{number:012d}", "eu-west-1") for number in range(130)]
+    assert runs.add_locations(run.id, "all", many[:120]) == 120
+    first = runs.location(run.id, "all", many[0])
+    assert first
+    runs.out_of_reach(first, Cause.ROLE_DENIED, "no role")
+    assert runs.add_locations(run.id, "all", many) == 130
+    again = runs.location(run.id, "all", many[0])
+    assert again
+    assert again.state is LocationState.UNREACHABLE
+
+
+def test_a_frozen_location_is_counted_once_and_stays_as_it_was(runs: Runs, run: Run) -> None:
+    runs.add_locations(run.id, "all", [WHERE])
+    before = runs.location(run.id, "all", WHERE)
+    assert before
+    runs.freeze(before, nodes(120))
+    runs.freeze(before, nodes(7))
+    assert runs.load(run.id).tallies == {"all": Tally(resolved=1, instances=120)}
+    after = runs.location(run.id, "all", WHERE)
+    assert after
+    assert (after.pages, [len(runs.roster(after, page)) for page in range(3)]) == (3, [50, 50, 20])
+
+
+def test_a_page_of_evidence_is_counted_once_whoever_brings_it(runs: Runs, run: Run) -> None:
+    runs.add_locations(run.id, "all", [WHERE])
+    runs.freeze(runs.location(run.id, "all", WHERE), nodes(60))  # type: ignore[arg-type]
+    runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
+    at = runs.location(run.id, "all", WHERE)
+    assert at
+    fine = [Result(node, Outcome.COMPLIANT) for node in runs.roster(at, 0)]
+    bad = [Result(node, Outcome.FAILED, Cause.DISK_FULL, "no space") for node in runs.roster(at, 1)]
+    for _ in range(2):
+        runs.record(at, 0, fine)
+        runs.record(at, 1, bad)
+    tally = runs.load(run.id).tallies["all"]
+    assert tally.outcomes == {"compliant": 50, "failed": 10}
+    assert tally.causes == {"DISK_FULL": 10}
+    assert (tally.collected, tally.open_instances) == (1, 0)
+    assert len(list(runs.instances(run.id))) == 60
+    problems = runs.problems(run.id, "instance#DISK_FULL#", 3)
+    assert [row["sentence"] for row in problems] == ["no space"] * 3
+
+
+def test_a_location_that_ended_or_was_left_out_does_not_end_again(runs: Runs, run: Run) -> None:
+    runs.add_locations(run.id, "all", [WHERE])
+    runs.freeze(runs.location(run.id, "all", WHERE), nodes(1))  # type: ignore[arg-type]
+    runs.end(run.id, "all", WHERE, Ending("Success"), "child", NOW)
+    runs.end(run.id, "all", WHERE, Ending("Failed"), None, NOW)
+    found = runs.location(run.id, "all", WHERE)
+    assert found
+    assert found.ending == Ending("Success")
+
+
+def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, table: Table) -> None:
+    runs.add_locations(run.id, "all", [WHERE])
+    runs.freeze(runs.location(run.id, "all", WHERE), nodes(1))  # type: ignore[arg-type]
+    runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
+    at = runs.location(run.id, "all", WHERE)
+    assert at
+    runs.record(at, 0, [Result(node, Outcome.COMPLIANT) for node in runs.roster(at, 0)])
+    runs.save(run, replace(run, told="x"), NOW)
+    runs.keep_alert(run.id, Alert(f"{run.id}/started", "run.started", "INFO", "dev", run.id, "s", "b"), NOW)
+    items = table.client.scan(TableName="runs")["Items"]
+    lasting = {item["sk"] for item in items if "expiresAt" not in item}
+    assert all(str(name).startswith(("registration", "version", "occurrence", "run#tally")) for name in lasting)
+    assert {str(item["expiresAt"]) for item in items if "expiresAt" in item} == {
+        str(int((NOW + timedelta(days=30)).timestamp()))
+    }
+
+
+def test_an_instance_row_stays_small(runs: Runs, run: Run, table: Table) -> None:
+    runs.add_locations(run.id, "all", [WHERE])
+    runs.freeze(runs.location(run.id, "all", WHERE), nodes(1))  # type: ignore[arg-type]
+    runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
+    at = runs.location(run.id, "all", WHERE)
+    assert at
+    runs.record(at, 0, [Result(node, Outcome.COMPLIANT, installed=99) for node in runs.roster(at, 0)])
+    (row,) = table.under(f"run#{run.id}", "instance#")
+    assert sum(len(str(name)) + len(str(value)) for name, value in row.items()) <= 400
