@@ -258,6 +258,13 @@ def service_model(name: str) -> ServiceModel:
     return ServiceModel(Loader().load_service_model(name, "service-2"), name)
 
 
+@cache
+def _checkers(service: str) -> tuple[Checker, Checker]:
+    """What holds requests and answers of the service against its model. Every world may use the same."""
+    del service  # it is what keeps one service's shapes from another's
+    return Checker(lenient=False), Checker(lenient=True)
+
+
 @dataclass(frozen=True)
 class Operation:
     """One operation of a service: how it is checked, and who does it."""
@@ -283,7 +290,7 @@ class Service:
 
     def __init__(self) -> None:
         self.model = service_model(self.name)
-        requests, answers = Checker(lenient=False), Checker(lenient=True)
+        requests, answers = _checkers(self.name)
         by_method = {xform_name(operation): operation for operation in self.model.operation_names}
         self.operations: dict[str, Operation] = {}
         for method in sorted(_public(type(self))):

@@ -1,0 +1,325 @@
+"""The hub's stack played in one process: the real handlers, wired as template.yaml says, under the virtual clock.
+
+Tables, queue and topic are moto's; SSM and the organisation are the world's. The clock jumps to the next thing due: minutes
+in which no campaign and no run is due are skipped, since a tick in them changes nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+
+from patchtide.aws import clients
+from simulator.template import ROOT, Feed, Schedule, Stream, Template, load
+from simulator.wire import Wire
+from simulator.world import World
+
+MINUTE = timedelta(minutes=1)
+STREAM_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    function_name: str
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: int = 512
+    aws_request_id: str = "00000000-0000-4000-8000-000000000000"
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """The function's ARN."""
+        return f"arn:aws:lambda:eu-west-1:000000000000:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How long it may still take."""
+        return 60_000
+
+
+class Stack:
+    """The hub's stack. `stack.mails` are the alerts as the topic's subscribers got them."""
+
+    def __init__(
+        self, world: World, wire: Wire, parameters: Mapping[str, str] | None = None, root: Path = ROOT
+    ) -> None:
+        self.world, self.wire, self.root = world, wire, root
+        self.template = Template(
+            load(root / "template.yaml"),
+            account=world.organization.hub,
+            region=world.hub_region,
+            parameters=parameters or {},
+            attribute=self._attribute,
+        )
+        self._clients: dict[str, Any] = {}
+        self._modules: dict[str, ModuleType] = {}
+        self._iterators: dict[str, str] = {}
+        self._tries: dict[str, int] = {}
+        self.invocations = 0
+        with wire.quiet():
+            self._deploy()
+
+    # --- resources ---------------------------------------------------------------------------------------------------
+
+    def _attribute(self, resource: str, name: str) -> str:
+        account, region = self.template.account, self.template.region
+        kind = self.template.document["Resources"][resource]["Type"]
+        properties = self.template.document["Resources"][resource].get("Properties", {})
+        match kind, name:
+            case "AWS::SQS::Queue", "":
+                return f"https://sqs.{region}.amazonaws.com/{account}/{resource}"
+            case "AWS::SQS::Queue", "Arn":
+                return f"arn:aws:sqs:{region}:{account}:{resource}"
+            case "AWS::SNS::Topic", _:
+                return f"arn:aws:sns:{region}:{account}:{resource}"
+            case "AWS::IAM::Role", "Arn":
+                return f"arn:aws:iam::{account}:role/{self.template.resolve(properties.get('RoleName', resource))}"
+            case "AWS::DynamoDB::Table", "Arn":
+                return f"arn:aws:dynamodb:{region}:{account}:table/{resource}"
+        return f"{resource}.{name}" if name else resource
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = boto3.client(service, region_name=self.template.region)  # type: ignore[call-overload]
+        return self._clients[service]
+
+    def _deploy(self) -> None:
+        for name, properties in self.template.of_type("AWS::DynamoDB::Table").items():
+            self._client("dynamodb").create_table(TableName=name, **_table(properties))
+        for name, properties in self.template.of_type("AWS::SQS::Queue").items():
+            visibility = str(properties.get("VisibilityTimeout", 30))
+            self._client("sqs").create_queue(QueueName=name, Attributes={"VisibilityTimeout": visibility})
+        for name in self.template.of_type("AWS::SNS::Topic"):
+            topic = self._client("sns").create_topic(Name=name)["TopicArn"]
+            self._mailbox(topic)
+        for properties in self.template.of_type("AWS::SSM::Document").values():
+            self._client("ssm").create_document(
+                Name=properties["Name"],
+                Content=json.dumps(properties["Content"]),
+                DocumentType=properties["DocumentType"],
+                DocumentFormat="JSON",
+            )
+        for made in (clients.dynamodb, clients.ssm, clients.sqs, clients.sns, clients.sts, clients.organizations):
+            made.cache_clear()
+
+    def _mailbox(self, topic: str) -> None:
+        sqs = self._client("sqs")
+        self._mail_queue = sqs.create_queue(QueueName="mailbox")["QueueUrl"]
+        arn = f"arn:aws:sqs:{self.template.region}:{self.template.account}:mailbox"
+        self._client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+    def mails(self) -> Iterator[Mapping[str, Any]]:
+        """The alerts that came since the last time, as SNS delivers them: Subject, Message, Timestamp, MessageAttributes."""
+        with self.wire.quiet():
+            sqs = self._client("sqs")
+            while True:
+                got = sqs.receive_message(QueueUrl=self._mail_queue, MaxNumberOfMessages=10).get("Messages", [])
+                if not got:
+                    return
+                for message in got:
+                    sqs.delete_message(QueueUrl=self._mail_queue, ReceiptHandle=message["ReceiptHandle"])
+                    yield json.loads(message["Body"])
+
+    # --- functions ---------------------------------------------------------------------------------------------------
+
+    def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
+        """What the real handler answers to the event, under the environment that the template gives it."""
+        self.invocations += 1
+        with _environment(self.template.environment(function)):
+            if function not in self._modules:
+                self._modules[function] = self._open(function)
+            handler: Callable[[Any, Any], Any] = self._modules[function].handler
+            return handler(json.loads(json.dumps(event)), Context(function))
+
+    def _open(self, function: str) -> ModuleType:
+        folder, handler = self.template.code(function)
+        path = self.root / folder / f"{handler.split('.')[0]}.py"
+        spec = importlib.util.spec_from_file_location(f"local_{function}", path)
+        assert spec  # noqa: S101 - the path was just made
+        assert spec.loader  # noqa: S101
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+
+    def restart(self) -> None:
+        """Forget every warm function, as after a deployment or a kill."""
+        self._modules.clear()
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def tick(self, times: int = 1) -> None:
+        """This minute's wake-up of every scheduled function, delivered so many times, and all that follows from it."""
+        for wired in self.template.wiring():
+            if isinstance(wired, Schedule):
+                for _ in range(times):
+                    self.invoke(wired.function, _schedule_event(self.world.clock.now))
+                self.drain()
+
+    def drain(self) -> None:
+        """Streams and queues delivered until nothing is left to deliver now."""
+        sources = [wired for wired in self.template.wiring() if not isinstance(wired, Schedule)]
+        while sum(self._deliver(wired) for wired in sources):  # every source has its turn before the next look
+            pass
+
+    def _deliver(self, wired: Stream | Feed) -> bool:
+        return self._deliver_stream(wired) if isinstance(wired, Stream) else self._deliver_queue(wired)
+
+    def _deliver_stream(self, wired: Stream) -> bool:
+        with self.wire.quiet():
+            client = self._client("dynamodbstreams")
+            if wired.table not in self._iterators:
+                self._iterators[wired.table] = self._first_iterator(client, wired.table)
+            answer = client.get_records(ShardIterator=self._iterators[wired.table])
+            records = [_stream_record(record) for record in answer["Records"]]
+        if not records:
+            return False
+        failed = _failures(self.invoke(wired.function, {"Records": records}))
+        self._tries[wired.table] = self._tries.get(wired.table, 0) + 1 if failed else 0
+        if not failed:
+            self._iterators[wired.table] = answer["NextShardIterator"]
+        elif self._tries[wired.table] > STREAM_TRIES:
+            raise RuntimeError(
+                f"{wired.function} failed the same records {STREAM_TRIES} times: they are dead letters now"
+            )
+        return True  # what failed comes again, and keeps its place until then
+
+    def _first_iterator(self, client: Any, table: str) -> str:
+        stream = client.list_streams(TableName=table)["Streams"][0]["StreamArn"]
+        shard = client.describe_stream(StreamArn=stream)["StreamDescription"]["Shards"][0]["ShardId"]
+        found: str = client.get_shard_iterator(StreamArn=stream, ShardId=shard, ShardIteratorType="TRIM_HORIZON")[
+            "ShardIterator"
+        ]
+        return found
+
+    def _deliver_queue(self, wired: Feed) -> bool:
+        url = self._attribute(wired.queue, "")
+        with self.wire.quiet():
+            got = self._client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=wired.batch).get("Messages", [])
+        if not got:
+            return False
+        records = [_queue_record(message, self._attribute(wired.queue, "Arn")) for message in got]
+        failed = _failures(self.invoke(wired.function, {"Records": records}))
+        with self.wire.quiet():
+            for message in got:
+                if message["MessageId"] not in failed:
+                    self._client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return True
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def due_at(self) -> datetime | None:
+        """When the service next has something to do, by its own index."""
+        with self.wire.quiet():
+            moments = [
+                datetime.fromisoformat(found["dueAt"]["S"])
+                for kind in ("campaign", "run")
+                for found in self._client("dynamodb").query(
+                    TableName="RunsTable",
+                    IndexName="due",
+                    KeyConditionExpression="due = :due",
+                    ExpressionAttributeValues={":due": {"S": kind}},
+                    Limit=1,
+                )["Items"]
+            ]
+        return min(moments, default=None)
+
+    def run(self, until: datetime, each_tick: Callable[[], None] = lambda: None) -> None:
+        """Time passes until then: the world's own events, and a tick in each minute in which something is due."""
+        while True:
+            self.drain()
+            due = self.due_at()
+            moment = max(_minute_after(self.world.clock.now), _minute_after(due - MINUTE)) if due else None
+            if moment is None or moment > until:
+                self.wire.move_to(until)
+                return
+            self.wire.move_to(moment)
+            self.tick()
+            each_tick()
+
+
+def _minute_after(moment: datetime) -> datetime:
+    whole = moment.replace(second=0, microsecond=0)
+    return whole + MINUTE
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _table(properties: Mapping[str, Any]) -> dict[str, Any]:
+    request = {name: properties[name] for name in ("AttributeDefinitions", "KeySchema") if name in properties}
+    request["BillingMode"] = "PAY_PER_REQUEST"
+    if "GlobalSecondaryIndexes" in properties:
+        request["GlobalSecondaryIndexes"] = properties["GlobalSecondaryIndexes"]
+    if "StreamSpecification" in properties:
+        request["StreamSpecification"] = {"StreamEnabled": True, **properties["StreamSpecification"]}
+    return request
+
+
+def _schedule_event(now: datetime) -> dict[str, Any]:
+    """What EventBridge Scheduler sends a Lambda target that has no input of its own."""
+    return {
+        "version": "0",
+        "id": "00000000-0000-4000-8000-000000000000",
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": "000000000000",
+        "time": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "region": "eu-west-1",
+        "resources": [],
+        "detail": "{}",
+    }
+
+
+def _stream_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    inner = record["dynamodb"]
+    return {
+        "eventID": record["eventID"],
+        "eventName": record["eventName"],
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": record["awsRegion"],
+        "dynamodb": {
+            "Keys": inner["Keys"],
+            "SequenceNumber": inner["SequenceNumber"],
+            "SizeBytes": 10,
+            "StreamViewType": "KEYS_ONLY",
+        },
+    }
+
+
+def _queue_record(message: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "messageAttributes": {},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": "eu-west-1",
+    }
+
+
+def _failures(answer: Mapping[str, Any] | None) -> set[str]:
+    return {failure["itemIdentifier"] for failure in (answer or {}).get("batchItemFailures", [])}

@@ -1,0 +1,123 @@
+"""A small organisation and one campaign, played through the real handlers: what the journeys start from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from patchtide.aws import clients
+from patchtide.aws.runs import Registry, Runs
+from patchtide.aws.table import Table
+from patchtide.core.view import Dossier
+from simulator import sample
+from simulator.clock import PacedClock
+from simulator.demo import put
+from simulator.fleet import Behaviour, Organization
+from simulator.stack import Stack
+from simulator.wire import Wire
+from simulator.world import Switches, World
+
+NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
+REGION = "eu-west-1"
+ALPHA, BETA = "111122223333", "444455556666"
+ITEM: Mapping[str, Any] = {
+    "campaign": "web",
+    "duration": 4,
+    "cutoff": 1,
+    "accounts": [ALPHA, BETA],
+    "regions": [REGION],
+    "targets": "tag:PatchGroup=web",
+    "maxConcurrency": "100%",
+    "maxErrors": "100%",
+}
+
+
+@dataclass
+class Play:
+    """A stack in a world, and what people were told."""
+
+    world: World
+    stack: Stack
+    mails: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def table(self) -> Table:
+        return Table(clients.dynamodb(), "RunsTable")
+
+    def put(self, **changes: object) -> None:
+        put(self.stack, {name: value for name, value in {**ITEM, **changes}.items() if value is not None})
+
+    def run(self, hours: float) -> None:
+        """Time passes, as far as the service has anything to do."""
+        self.stack.run(self.world.clock.now + timedelta(hours=hours), self.read_mail)
+        self.read_mail()
+
+    def read_mail(self) -> None:
+        self.mails += self.stack.mails()
+
+    def runs(self, campaign: str = "web") -> list[Dossier]:
+        """The campaign's runs, oldest first."""
+        with self.stack.wire.quiet():
+            book = Runs(self.table, timedelta(days=1), lambda: self.world.clock.now)
+            return [book.load(run) for run in reversed(Registry(self.table).runs_of(campaign, 99))]
+
+    def rows(self, run: str) -> dict[str, Mapping[str, str]]:
+        with self.stack.wire.quiet():
+            book = Runs(self.table, timedelta(days=1), lambda: self.world.clock.now)
+            return {row["instance"]: row for row in book.instances(run)}
+
+    def item(self, campaign: str = "web") -> dict[str, Any]:
+        with self.stack.wire.quiet():
+            found: dict[str, Any] = clients.dynamodb().get_item(TableName="CampaignsTable", Key={"campaign": campaign})[
+                "Item"
+            ]
+        return found
+
+    def subjects(self) -> list[str]:
+        return [mail["Subject"] for mail in self.mails]
+
+    def ending(self) -> Mapping[str, Any]:
+        """The final world, as far as two histories of one campaign must agree on it."""
+        (dossier,) = self.runs()
+        rows = self.rows(dossier.run.id)
+        return {
+            "state": dossier.run.state,
+            "outcomes": {id_: (row["outcome"], row.get("cause", "")) for id_, row in rows.items()},
+            "counted": dict(dossier.latest[0].outcomes),
+            "installs": Counter(delivery.node for delivery in self.world.effects),
+            "executions": self.world.executions_started,
+            "told": sorted(set(self.subjects())),
+            "item": self.item()["lastRunStatus"],
+        }
+
+
+def organization(troubles: Mapping[str, Behaviour] | None = None, *, onboarded: bool = True) -> Organization:
+    """Two accounts in one Region with two instances each, named a-1 to b-2."""
+    made = Organization(sample.HUB, [REGION], 1)
+    unit = made.add_unit("Web")
+    for name, id_ in (("a", ALPHA), ("b", BETA)):
+        roles = sample.ONBOARDED if onboarded or name == "a" else {}
+        account = made.add_account(name, unit, id=id_, roles=roles)
+        for number in (1, 2):
+            behaviour = (troubles or {}).get(f"{name}-{number}", Behaviour.HEALTHY)
+            made.add_node(account, REGION, f"{name}-{number}", behaviour, tags={"PatchGroup": "web"})
+        made.add_group(account, REGION, "web-servers", {"PatchGroup": ["web"]})
+    return made
+
+
+@contextmanager
+def opened(
+    fleet: Organization | None = None, switches: Switches | None = None, start: datetime = NOW, speed: float = 1
+) -> Iterator[Play]:
+    """The small world with the stack in it. With `speed` instances are done sooner, and fewer ticks pass."""
+    fleet = fleet or organization()
+    world = World(PacedClock(start, speed), fleet, 1, switches)
+    for account in fleet.accounts.values():
+        if account.roles.keys() >= sample.ONBOARDED.keys():
+            sample.onboard(world, account.id)
+    with Wire(world) as wire:
+        yield Play(world, Stack(world, wire, {"DefaultRegions": REGION}))
