@@ -81,6 +81,10 @@ build: $(DEV_READY) $(TOOLS)/sam/.ready ## Build the layers and functions for La
 
 ##@ Care
 
+.PHONY: runbooks
+runbooks: $(DEV_READY) ## Copy the runbooks into the templates that ship them
+	@$(BIN)/python -m runbooks.embed
+
 .PHONY: lock
 lock: $(UV) ## Lock the requirements again; UPGRADE=--upgrade moves what is not pinned
 	@echo "Locking the requirements"

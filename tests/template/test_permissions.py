@@ -1,0 +1,243 @@
+"""Who may do what: the hub's and the spoke's policies, action by action."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import botocore.session
+import pytest
+
+from simulator.template import ROOT, load
+
+HUB = load(ROOT / "template.yaml")["Resources"]
+SPOKE = load(ROOT / "spoke/template.yaml")["Resources"]
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+PUBLISH = {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"}
+CHANGE = {"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+GROUPS = {
+    "tag:GetResources",
+    "resource-groups:ListGroupResources",
+    "cloudformation:DescribeStacks",
+    "cloudformation:ListStackResources",
+}
+MAY = {
+    "IntakeRole": LOGS
+    | PUBLISH
+    | CHANGE
+    | {
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+        "sqs:SendMessage",
+    },
+    "DispatcherRole": LOGS
+    | CHANGE
+    | {
+        "dynamodb:Query",
+        "sqs:SendMessage",
+        "ssm:StartAutomationExecution",
+        "ssm:AddTagsToResource",
+        "ssm:DescribeDocument",
+        "ssm:DescribeAutomationExecutions",
+        "iam:PassRole",
+        "organizations:ListAccountsForParent",
+        "organizations:ListOrganizationalUnitsForParent",
+    },
+    "PollerRole": LOGS
+    | PUBLISH
+    | CHANGE
+    | {
+        "dynamodb:Query",
+        "sqs:SendMessage",
+        "ssm:GetAutomationExecution",
+        "ssm:DescribeAutomationStepExecutions",
+        "ssm:StopAutomationExecution",
+    },
+    "CollectorRole": LOGS
+    | CHANGE
+    | {
+        "dynamodb:Query",
+        "sts:AssumeRole",
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    },
+    "TickRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
+    "AdministrationRole": {"sts:AssumeRole"},
+    "ExecutionRole": GROUPS
+    | {
+        "ssm:StartAutomationExecution",
+        "ssm:GetAutomationExecution",
+        "ssm:AddTagsToResource",
+        "iam:PassRole",
+        "ssm:SendCommand",
+        "ssm:CancelCommand",
+        "ssm:ListCommands",
+        "ssm:ListCommandInvocations",
+        "ssm:DescribeInstanceInformation",
+        "ec2:DescribeInstances",
+        "ec2:DescribeInstanceStatus",
+        "ec2:DescribeTags",
+    },
+    "ReadRole": GROUPS
+    | {
+        "ec2:DescribeInstances",
+        "ssm:DescribeInstanceInformation",
+        "ssm:DescribeInstancePatchStates",
+        "ssm:ListCommandInvocations",
+        "ssm:GetAutomationExecution",
+        "ssm:DescribeAutomationStepExecutions",
+    },
+}
+
+# Every statement on all resources, and why there is no narrower one.
+ON_EVERYTHING = {
+    ("QueuesPolicy", "OnlyOverTls"): "a queue's policy speaks of that queue",
+    ("AlertsKey", "TheAccountsOwnPoliciesDecide"): "a key's policy speaks of that key",
+    ("AlertsKey", "AlarmsPublish"): "a key's policy speaks of that key",
+    ("DispatcherRole", "FindWhatItStarted"): "DescribeAutomationExecutions lists, and has no resource of its own",
+    ("ExecutionRole", "FindInstancesAndFollowCommands"): "these list, or cancel by a command's id: AWS has no resource",
+    ("ReadRole", "FindInstancesAndTheirResults"): "these list; patch states have had a resource only lately",
+}
+
+# Permissions that are no operation of an API.
+NO_OPERATION = {"iam:PassRole", "dynamodb:ConditionCheckItem", "lambda:InvokeFunction"}
+MODELS = {"dynamodb": ("dynamodb", "dynamodbstreams"), "tag": ("resourcegroupstaggingapi",)}
+
+
+def statements() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement of every policy, with the resource it belongs to; those of trust are among them."""
+    for resources in (HUB, SPOKE):
+        for name, body in resources.items():
+            if body["Type"] != "AWS::SSM::Document":
+                yield from ((name, statement) for statement in _within(body))
+
+
+def _within(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        if "Effect" in value and "Action" in value:
+            yield value
+        else:
+            for inner in value.values():
+                yield from _within(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _within(inner)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def of_role(name: str) -> Iterator[dict[str, Any]]:
+    for policy in {**HUB, **SPOKE}[name]["Properties"]["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def trust(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = {**HUB, **SPOKE}[name]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    return found
+
+
+def test_no_policy_names_actions_by_a_wildcard() -> None:
+    assert not [
+        (name, action) for name, statement in statements() for action in listed(statement["Action"]) if "*" in action
+    ]
+
+
+def test_whoever_speaks_of_all_resources_has_a_reason() -> None:
+    found = {(name, statement["Sid"]) for name, statement in statements() if "*" in listed(statement.get("Resource"))}
+    assert found == set(ON_EVERYTHING)
+
+
+def test_every_role_is_known_here() -> None:
+    assert {name for name, body in {**HUB, **SPOKE}.items() if body["Type"] == "AWS::IAM::Role"} == set(MAY)
+
+
+@pytest.mark.parametrize("role", MAY)
+def test_a_role_may_do_what_it_needs_and_nothing_else(role: str) -> None:
+    assert {action for statement in of_role(role) for action in listed(statement["Action"])} == MAY[role]
+    assert all(statement["Effect"] == "Allow" and statement["Sid"] for statement in of_role(role))
+
+
+def test_every_action_exists() -> None:
+    actions = {action for _, statement in statements() for action in listed(statement["Action"])} - NO_OPERATION
+    assert not {action for action in actions if action.split(":")[1] not in operations(action.split(":")[0])}
+
+
+@cache
+def operations(prefix: str) -> frozenset[str]:
+    loaded = [botocore.session.get_session().get_service_model(service) for service in MODELS.get(prefix, (prefix,))]
+    return frozenset(name for model in loaded for name in model.operation_names)
+
+
+@pytest.mark.parametrize("role", ["DispatcherRole", "ExecutionRole"])
+def test_a_role_is_lent_to_automation_and_to_nobody_else(role: str) -> None:
+    (lending,) = (statement for statement in of_role(role) if statement["Action"] == "iam:PassRole")
+    assert lending["Condition"] == {"StringEquals": {"iam:PassedToService": "ssm.amazonaws.com"}}
+    assert lending["Resource"] != "*"
+
+
+@pytest.mark.parametrize("role", ["DispatcherRole", "ExecutionRole"])
+def test_starting_is_allowed_by_all_three_kinds_of_arn(role: str) -> None:
+    (starting,) = (statement for statement in of_role(role) if statement["Action"] == "ssm:StartAutomationExecution")
+    kinds = {arn["Fn::Sub"].split(":")[-1 if ":*" not in arn["Fn::Sub"][-2:] else -2] for arn in starting["Resource"]}
+    assert {kind.split("/")[0] for kind in kinds} == {"document", "automation-definition", "automation-execution"}
+
+
+# --- the spoke -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "hub"), [("ExecutionRole", "AdministrationRoleArn"), ("ReadRole", "CollectorRoleArn")]
+)
+def test_a_spoke_trusts_one_role_of_the_hub_and_asks_for_its_organization(role: str, hub: str) -> None:
+    first = trust(role)[0]
+    assert first["Principal"] == {"AWS": {"Ref": hub}}
+    condition, given, _ = first["Condition"]["Fn::If"]
+    assert (condition, given) == (
+        "HasOrganization",
+        {"StringEquals": {"aws:PrincipalOrgID": {"Ref": "OrganizationId"}}},
+    )
+
+
+@pytest.mark.parametrize("role", ["ExecutionRole", "ReadRole", "AdministrationRole"])
+def test_nobody_is_trusted_at_large(role: str) -> None:
+    for statement in trust(role):
+        assert ":root" not in str(statement["Principal"])
+        assert statement["Principal"] != "*"
+        if "Service" in statement["Principal"]:
+            assert set(statement["Condition"]) == {"StringEquals", "ArnLike"}
+            assert "aws:SourceAccount" in statement["Condition"]["StringEquals"]
+            assert "aws:SourceArn" in statement["Condition"]["ArnLike"]
+
+
+def test_a_spoke_can_be_sent_nothing_but_the_patch_baseline() -> None:
+    sending = [statement for statement in of_role("ExecutionRole") if statement["Action"] == "ssm:SendCommand"]
+    resources = [resource["Fn::Sub"] for statement in sending for resource in listed(statement["Resource"])]
+    assert [resource.split(":")[-1] for resource in resources] == [
+        "document/AWS-RunPatchBaseline",
+        "instance/*",
+        "managed-instance/*",
+    ]
+
+
+def test_a_spoke_can_keep_untagged_instances_out_of_reach() -> None:
+    (instances,) = (statement for statement in of_role("ExecutionRole") if statement["Sid"] == "SendThemToInstances")
+    condition, tagged, _ = instances["Condition"]["Fn::If"]
+    assert (condition, tagged) == ("PatchesOnlyTagged", {"StringEquals": {"ssm:resourceTag/PatchManaged": "true"}})
+
+
+def test_a_spoke_has_its_roles_once_and_its_runbooks_wherever_the_hub_has_none() -> None:
+    conditions = {
+        body["Type"]: {other["Condition"] for other in SPOKE.values() if other["Type"] == body["Type"]}
+        for body in SPOKE.values()
+    }
+    assert conditions == {"AWS::IAM::Role": {"IsHome"}, "AWS::SSM::Document": {"NeedsRunbooks"}}
+
+
+def test_the_spokes_template_fits_into_a_request() -> None:
+    assert (ROOT / "spoke/template.yaml").stat().st_size <= 51_200
