@@ -70,7 +70,8 @@ def _request(
 ) -> dict[str, Any]:
     request: dict[str, Any] = {
         "DocumentName": campaign.runbook.name,
-        "DocumentVersion": run.runbook.version if run.runbook else campaign.runbook.version,
+        # As written, not as the hub numbers it: every member account counts the versions of its own copy.
+        "DocumentVersion": campaign.runbook.version,
         "Parameters": parameters(campaign, run, wave, hub),
         "ClientToken": token,
         "Mode": "Auto",
