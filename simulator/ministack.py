@@ -65,7 +65,7 @@ class Ministack:
             MINUTE: str(minute),
         }
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and this very file
-            [str(PYTHON), str(Path(__file__).resolve())],
+            [str(PYTHON), "-P", str(Path(__file__).resolve())],
             env=environment,
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
@@ -203,10 +203,10 @@ def _zip(folder: Path) -> bytes:
 def _main() -> None:
     """Start the server with a shorter minute. These are private names of exactly this version."""
     import importlib.metadata
-    import runpy
 
     if importlib.metadata.version("ministack") != VERSION:
         raise SystemExit(f"ministack {VERSION} is wanted: run `make .tools/ministack`")
+    from ministack.app import main  # type: ignore[import-not-found,unused-ignore]
     from ministack.services import eventbridge, scheduler  # type: ignore[import-not-found,unused-ignore]
 
     minute = float(os.environ.pop(MINUTE))
@@ -219,7 +219,7 @@ def _main() -> None:
     eventbridge._parse_rate_seconds = scaled
     scheduler._SCHEDULE_TICK_INTERVAL = min(1.0, minute / 3)
     sys.argv = ["ministack"]
-    runpy.run_module("ministack", run_name="__main__")
+    main()
 
 
 if __name__ == "__main__":

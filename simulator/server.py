@@ -82,7 +82,7 @@ def _answering(world: World, port: int) -> Iterator[str]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with lock:
                 world.clock.advance_to(datetime.now(UTC))
-                headers = {name.lower(): value for name, value in self.headers.items()}
+                headers = dict(self.headers.items())
                 reply = door.answer(Request(self.path, headers, body, self.command))
             self.send_response(reply.status)
             for name, value in reply.headers.items():

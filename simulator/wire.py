@@ -96,6 +96,8 @@ class Wire(AbstractContextManager["Wire"]):
         self._stack = ExitStack()
 
     def __enter__(self) -> Wire:
+        if _wires:
+            raise RuntimeError("a wire is entered already: two worlds would share moto's tables and the time")
         with ExitStack() as stack:
             stack.enter_context(patch.dict(os.environ, self._environment()))
             for name in (

@@ -165,7 +165,9 @@ class World:
     @property
     def executions_started(self) -> int:
         """How many executions somebody started in the hub; children do not count."""
-        return sum(not execution.is_child for execution in self.automation.at(self.organization.hub, self.hub_region))
+        hub = self.organization.accounts[self.organization.hub]
+        started = (execution for region in hub.regions for execution in self.automation.at(hub.id, region))
+        return sum(not execution.is_child for execution in started)
 
     def instances_installed_twice(self) -> dict[str, tuple[str, ...]]:
         """The instances of each run that an Install reached more than once. No run but a broken one has any."""

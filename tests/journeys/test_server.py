@@ -1,0 +1,73 @@
+"""The local world as servers: any AWS CLI puts an item, and a run is seen to start."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.ministack import PYTHON
+from simulator.server import Local, local
+from simulator.template import ROOT
+
+AWS = ROOT / ".tools/awscli/bin/aws"
+PATCHTIDE = ROOT / ".venv/bin/patchtide"
+PATIENCE = 90  # seconds
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(not (PYTHON.exists() and AWS.exists()), reason="needs `make setup`: ministack and the AWS CLI"),
+]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Local]:
+    with local(speed=120, minute=2) as running:
+        yield running
+
+
+def run(world: Local, command: Path, *arguments: str) -> Any:  # noqa: ANN401 - whatever it prints
+    environment = {"PATH": os.environ["PATH"], "HOME": os.devnull, "PATCHTIDE_STACK": "patchtide", **world.environment}
+    done = subprocess.run([command, *arguments], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def eventually(what: Callable[[], Any]) -> Any:  # noqa: ANN401
+    deadline = time.monotonic() + PATIENCE
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"not within {PATIENCE} s"
+        time.sleep(0.5)
+    return found
+
+
+def test_an_item_put_by_the_aws_cli_starts_a_run(world: Local) -> None:
+    tables = run(world, AWS, "dynamodb", "list-tables", "--output", "json")["TableNames"]
+    (table,) = (name for name in tables if "CampaignsTable" in name)
+    item = {
+        "campaign": {"S": "by-hand"},
+        "duration": {"N": "4"},
+        "accounts": {"SS": ["222233334444"]},
+        "regions": {"L": [{"S": "eu-west-1"}]},
+        "targets": {"S": "tag:PatchGroup=dev"},
+        "maxConcurrency": {"S": "50%"},
+    }
+    run(world, AWS, "dynamodb", "put-item", "--table-name", table, "--item", json.dumps(item))
+    eventually(lambda: world.world.executions_started)
+    eventually(lambda: world.world.effects)
+    (campaign,) = run(world, PATCHTIDE, "campaign", "list", "--output", "json")
+    assert (campaign["campaign"], campaign["status"]) == ("by-hand", "VALID")
+    (found,) = eventually(lambda: run(world, PATCHTIDE, "run", "list", "by-hand", "--output", "json"))
+    shown = eventually(lambda: _started(world, found["run"]))
+    assert shown["expectedInstances"] == 15
+    assert {delivery.account for delivery in world.world.effects} == {"222233334444"}
+    assert {delivery.run for delivery in world.world.effects} == {found["run"]}
+
+
+def _started(world: Local, run_id: str) -> Any:  # noqa: ANN401
+    shown = run(world, PATCHTIDE, "run", "show", run_id, "--output", "json")
+    return shown if shown["startedAt"] else None
