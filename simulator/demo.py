@@ -77,6 +77,7 @@ class Play:
     mails: list[dict[str, Any]] = field(default_factory=list)
     shown: dict[str, str] = field(default_factory=dict)
     live: Live | None = None
+    written: int = -1
 
     @property
     def _table(self) -> Table:
@@ -94,6 +95,10 @@ class Play:
 
     def look(self) -> None:
         """Show what changed: a table that is redrawn on a terminal, a line a change elsewhere."""
+        writes = self.stack.wire.calls["dynamodb:TransactWriteItems"]
+        if writes == self.written:
+            return
+        self.written = writes
         with self.stack.wire.quiet():
             self._collect_mails()
             for run in self.runs():
@@ -134,7 +139,12 @@ def opened(seed: int, console: Console) -> Iterator[Play]:
     """The demo's world with the stack deployed into it."""
     world = sample.world(BEGINS, seed)
     with Wire(world) as wire:
-        stack = Stack(world, wire, {"DefaultRegions": ",".join(sample.REGIONS), "OnCallEmail": "oncall@example.com"})
+        parameters = {
+            "DefaultRegions": ",".join(sample.REGIONS),
+            "OnCallEmail": "oncall@example.com",
+            "LogLevel": "ERROR",
+        }
+        stack = Stack(world, wire, parameters)
         yield Play(world, stack, console)
 
 
@@ -214,7 +224,9 @@ def _keep(told: Mapping[str, Any], items: tuple[Mapping[str, Any], ...], out: Pa
 
 
 def _tell(told: Mapping[str, Any], demo: Play, out: Path, console: Console) -> None:
-    grid = Grid("run", "state", "instances", "outcomes", "locations", box=None)
+    grid = Grid(box=None, pad_edge=False)
+    for name in ("run", "state", "instances", "outcomes", "locations"):
+        grid.add_column(name, no_wrap=True)
     for run in told["runs"]:
         where = run["locations"]
         grid.add_row(
@@ -225,7 +237,7 @@ def _tell(told: Mapping[str, Any], demo: Play, out: Path, console: Console) -> N
             f"{where['reached']} of {where['expected']}",
         )
     console.print()
-    console.print(grid)
+    console.print(grid, width=None if console.is_terminal else 160)
     for mail in told["alerts"]:
         console.print(
             f"\n--- {mail['sentAt']} {mail['severity']}\nSubject: {mail['subject']}\n\n{mail['body']}", markup=False

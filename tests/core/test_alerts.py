@@ -73,7 +73,8 @@ def test_a_failure_says_what_where_why_and_what_to_do() -> None:
         "8x DISK_FULL  fix: free space",
         "111122223333 eu-west-1 i-0aa1aa1aa1aa1aa1a (pay-1)",
         "... and 5 more",
-        "111122223333 eu-west-1  ROLE_DENIED  fix: deploy the spoke stack",
+        "111122223333 eu-west-1  ROLE_DENIED",
+        "fix: deploy the spoke stack",
         "IDs: automation 4f1c0000",
     ):
         assert part in alert.body

@@ -79,7 +79,7 @@ def test_a_false_failure_is_known_by_its_evidence() -> None:
         (replace(FAILED, status="TimedOut", details="Execution Timed Out"), Outcome.FAILED, Cause.TIMEOUT),
         (replace(FAILED, status="TimedOut", details="Delivery Timed Out"), Outcome.UNREACHABLE, Cause.AGENT_LOST),
         (replace(FAILED, details="Undeliverable"), Outcome.UNREACHABLE, Cause.AGENT_LOST),
-        (replace(FAILED, status="Cancelled", details="Terminated"), Outcome.UNREACHABLE, Cause.NOT_REACHED),
+        (replace(FAILED, status="Cancelled", details="Terminated"), Outcome.NOT_STARTED, Cause.NOT_REACHED),
         (replace(FAILED, status="InProgress", details="InProgress"), Outcome.UNVERIFIED, Cause.AGENT_LOST),
     ],
 )
@@ -133,6 +133,15 @@ def test_without_a_snapshot_of_ours_evidence_is_known_by_its_time() -> None:
 )
 def test_a_location_out_of_reach_has_a_cause(code: str, cause: Cause) -> None:
     assert explain_location(code, "said AWS")[0] is cause
+
+
+def test_a_role_that_cannot_be_assumed_is_named() -> None:
+    said = (
+        "User: arn:x is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::1:role/Patchtide-Collector"
+    )
+    cause, sentence = explain_location("AccessDenied", said)
+    assert cause is Cause.ROLE_DENIED
+    assert sentence.startswith("arn:aws:iam::1:role/Patchtide-Collector cannot be assumed")
 
 
 def test_every_cause_has_a_fix() -> None:

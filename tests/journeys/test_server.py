@@ -30,14 +30,14 @@ def world() -> Iterator[Local]:
         yield running
 
 
-def run(world: Local, command: Path, *arguments: str) -> Any:  # noqa: ANN401 - whatever it prints
+def run(world: Local, command: Path, *arguments: str) -> Any:
     environment = {"PATH": os.environ["PATH"], "HOME": os.devnull, "PATCHTIDE_STACK": "patchtide", **world.environment}
     done = subprocess.run([command, *arguments], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
-def eventually(what: Callable[[], Any]) -> Any:  # noqa: ANN401
+def eventually(what: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + PATIENCE
     while not (found := what()):
         assert time.monotonic() < deadline, f"not within {PATIENCE} s"
@@ -68,6 +68,6 @@ def test_an_item_put_by_the_aws_cli_starts_a_run(world: Local) -> None:
     assert {delivery.run for delivery in world.world.effects} == {found["run"]}
 
 
-def _started(world: Local, run_id: str) -> Any:  # noqa: ANN401
+def _started(world: Local, run_id: str) -> Any:
     shown = run(world, PATCHTIDE, "run", "show", run_id, "--output", "json")
     return shown if shown["startedAt"] else None

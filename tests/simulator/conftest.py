@@ -17,6 +17,7 @@ def scene_with() -> Iterator[Callable[..., Scene]]:
     with ExitStack() as stack:
 
         def make(**switches: object) -> Scene:
+            stack.close()  # one world at a time
             world = make_world(Switches(**switches))  # type: ignore[arg-type]
             scene = Scene(world, stack.enter_context(Wire(world)))
             scene.keep("Fleet", FLEET)

@@ -72,27 +72,28 @@ def test_what_botocore_lets_through_is_refused_in_aws_words(
     assert constraint in message
 
 
-def test_limits_hold_for_every_service(scene: Scene) -> None:
-    for call, code in (
-        (lambda: scene.client("organizations").describe_account(AccountId="12"), "InvalidInputException"),
+@pytest.mark.parametrize(
+    ("service", "operation", "params", "code"),
+    [
+        ("organizations", "describe_account", {"AccountId": "12"}, "InvalidInputException"),
+        ("sts", "assume_role", {"RoleArn": "arn:aws:iam::1:role/x", "RoleSessionName": "a b"}, "ValidationError"),
+        ("resource-groups", "list_group_resources", {"Group": "no spaces"}, "BadRequestException"),
         (
-            lambda: scene.client("sts").assume_role(RoleArn="arn:aws:iam::1:role/x", RoleSessionName="a b"),
-            "ValidationError",
-        ),
-        (lambda: scene.client("resource-groups").list_group_resources(Group="no spaces"), "BadRequestException"),
-        (
-            lambda: scene.client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "x" * 129}]),
+            "resourcegroupstaggingapi",
+            "get_resources",
+            {"TagFilters": [{"Key": "x" * 129}]},
             "InvalidParameterException",
         ),
-        (
-            lambda: scene.ssm.describe_instance_patch_states(InstanceIds=["i-0123456789abcdef0"] * 51),
-            "ValidationException",
-        ),
-        (lambda: scene.ssm.describe_automation_executions(MaxResults=51), "ValidationException"),
-    ):
-        with pytest.raises(ClientError) as error:
-            call()
-        assert refusal(error)[0] == code
+        ("ssm", "describe_instance_patch_states", {"InstanceIds": ["i-0123456789abcdef0"] * 51}, "ValidationException"),
+        ("ssm", "describe_automation_executions", {"MaxResults": 51}, "ValidationException"),
+    ],
+)
+def test_limits_hold_for_every_service(
+    scene: Scene, service: str, operation: str, params: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(ClientError) as error:
+        getattr(scene.client(service), operation)(**params)
+    assert refusal(error)[0] == code
 
 
 def test_an_operation_that_is_not_done_here_says_so(scene: Scene) -> None:
@@ -109,7 +110,7 @@ def test_a_method_that_is_no_operation_is_found_when_the_service_is_made() -> No
         def start_something(self, caller: Caller) -> dict[str, Any]:
             raise NotImplementedError
 
-    with pytest.raises(BrokenDoubleError, match="ssm has no operation for Odd.start_something"):
+    with pytest.raises(BrokenDoubleError, match=r"ssm has no operation for Odd\.start_something"):
         Odd()
 
 

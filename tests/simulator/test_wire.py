@@ -74,14 +74,25 @@ def test_a_client_made_before_the_wire_was_entered_reaches_it_too() -> None:
             assert wire.calls == {"ssm:ListCommands": 1}
 
 
+def _die_behind_a_wire() -> None:
+    with Wire(make_world()):
+        assert os.environ["AWS_ACCESS_KEY_ID"] == HUB
+        raise Killed
+
+
 def test_the_process_is_as_it_was_when_the_wire_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "somebody")
     before = dict(os.environ)
-    with pytest.raises(Killed), Wire(make_world()):
-        assert os.environ["AWS_ACCESS_KEY_ID"] == HUB
-        raise Killed
+    with pytest.raises(Killed):
+        _die_behind_a_wire()
     assert dict(os.environ) == before
     assert datetime.now(UTC) != START
+
+
+def test_there_is_one_world_at_a_time(scene: Scene) -> None:
+    with pytest.raises(RuntimeError, match="a wire is entered already"), Wire(make_world()):
+        pass
+    assert boto3.client("sts").get_caller_identity()["Account"] == HUB
 
 
 def test_time_is_the_worlds_and_stands_still(scene: Scene) -> None:
@@ -138,7 +149,7 @@ def test_a_kill_before_or_after_the_effect_passes_through_everything(scene: Scen
 
 
 def test_a_lost_answer_is_retried_by_botocore_and_the_token_makes_it_one(scene: Scene) -> None:
-    lost = []
+    lost: list[Call] = []
 
     def lose(call: Call) -> None:
         if not lost:
@@ -207,7 +218,7 @@ def test_a_call_may_be_made_in_the_middle_of_another(scene: Scene) -> None:
 
 
 def test_a_moto_effect_is_applied_once_and_before_the_caller_hears_of_it(scene: Scene) -> None:
-    dynamodb = boto3.client("dynamodb")
+    dynamodb: Any = boto3.client("dynamodb")
     table(dynamodb)
     key = {"id": {"S": "a"}}
 

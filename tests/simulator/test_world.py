@@ -53,7 +53,7 @@ def test_the_story_does_not_hang_on_how_python_hashes() -> None:
     assert len(told) == 1
 
 
-def test_one_more_question_changes_nothing_in_the_story(scene: Scene) -> None:
+def test_one_more_question_changes_nothing_in_the_story() -> None:
     endings = []
     for curious in (False, True):
         world = make_world()

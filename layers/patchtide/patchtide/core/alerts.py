@@ -304,8 +304,9 @@ def _unreachable(at: Briefing) -> Iterator[str]:
         return
     yield from ("", "NOT REACHED")
     for row in at.unreachable[:20]:
-        yield f" {row['account']} {row['region']}  {row['cause']}  fix: {FIXES.get(Cause(row['cause']), '')}"
+        yield f" {row['account']} {row['region']}  {row['cause']}"
         yield f"    {row['sentence']}"
+        yield f"    fix: {FIXES.get(Cause(row['cause']), '')}"
     if at.out_of_reach > len(at.unreachable[:20]):
         yield f" ... and {at.out_of_reach - len(at.unreachable[:20])} more locations"
 

@@ -115,6 +115,8 @@ def _from_output(output: str, exit_code: int | None) -> tuple[Cause, str] | None
 
 def explain_location(code: str, message: str) -> tuple[Cause, str]:
     """The cause and sentence of a location that could not be asked for its targets. `code` is AWS's error code."""
+    if role := re.search(r"sts:AssumeRole on resource: (\S+)", message):
+        return Cause.ROLE_DENIED, f"{role[1]} cannot be assumed: it is missing, or its trust names another hub"
     for cause, pattern, sentence in _LOCATION:
         if re.search(pattern, f"{code} {message}", re.IGNORECASE):
             return cause, sentence or message

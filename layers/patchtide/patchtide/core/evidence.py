@@ -182,6 +182,8 @@ def _without_evidence(
 ) -> Result:
     if invocation is not None:
         cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output)
+        if invocation.details == "Terminated":  # the command was stopped before it was this instance's turn
+            return Result(instance, Outcome.NOT_STARTED, cause, sentence)
         if not invocation.delivered:
             return Result(instance, Outcome.UNREACHABLE, cause, sentence)
         if not invocation.over:
