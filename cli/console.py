@@ -12,8 +12,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-data = Console(highlight=False, soft_wrap=True)
-prose = Console(stderr=True, highlight=False, soft_wrap=True)
+WIDE = 200  # columns where nobody's window sets a limit
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
+
+
+data = _console(stderr=False)
+prose = _console(stderr=True)
 
 
 class Exit(IntEnum):
@@ -49,7 +59,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    data.print(table, soft_wrap=False, width=None if data.is_terminal else 240)
+    data.print(table, soft_wrap=False)
 
 
 def write_fields(fields: Mapping[str, object]) -> None:

@@ -226,7 +226,7 @@ def _keep(told: Mapping[str, Any], items: tuple[Mapping[str, Any], ...], out: Pa
 def _tell(told: Mapping[str, Any], demo: Play, out: Path, console: Console) -> None:
     grid = Grid(box=None, pad_edge=False)
     for name in ("run", "state", "instances", "outcomes", "locations"):
-        grid.add_column(name, no_wrap=True)
+        grid.add_column(name, no_wrap=name != "outcomes")
     for run in told["runs"]:
         where = run["locations"]
         grid.add_row(
@@ -237,7 +237,7 @@ def _tell(told: Mapping[str, Any], demo: Play, out: Path, console: Console) -> N
             f"{where['reached']} of {where['expected']}",
         )
     console.print()
-    console.print(grid, width=None if console.is_terminal else 160)
+    console.print(grid, soft_wrap=False)
     for mail in told["alerts"]:
         console.print(
             f"\n--- {mail['sentAt']} {mail['severity']}\nSubject: {mail['subject']}\n\n{mail['body']}", markup=False

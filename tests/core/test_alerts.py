@@ -59,7 +59,9 @@ def test_every_text_keeps_the_contract(kind: AlertKind) -> None:
     assert alert.body.isascii()
     assert "\t" not in alert.body
     assert max(map(len, lines)) <= 72
-    assert any(line.startswith("ACTION:") for line in lines[:3])
+    assert lines[1].startswith("ACTION: ")
+    assert "patchtide" in lines[4]
+    assert not any(line.startswith(" ") for line in lines[:5])
     assert alert.id == "prod-linux-monthly-20261212T2200Z/" + kind
 
 
@@ -67,7 +69,8 @@ def test_a_failure_says_what_where_why_and_what_to_do() -> None:
     alert = told("failed")
     assert alert.subject == "[patch] FAILED prod-linux-monthly: 11/214 not patched, 2 causes"
     for part in (
-        "11 of 214 instances are not patched: 203 patched, 8 failed, 3",
+        "11 of 214 instances are not patched. The run is over.",
+        "COUNTS 203 patched, 8 failed, 3 unreachable",
         "Top cause: 8x DISK_FULL: no space left on the disk",
         "patchtide run show prod-linux-monthly-20261212T2200Z --failed",
         "8x DISK_FULL  fix: free space",
@@ -105,7 +108,7 @@ def test_times_are_local_and_utc() -> None:
 
 def test_a_run_that_could_not_be_prepared_says_why() -> None:
     alert = told("failed", Tally(), reason="find the runbook My-Runbook: not found (InvalidDocument)")
-    assert "Nothing was patched: find the runbook My-Runbook" in alert.body
+    assert "CAUSE find the runbook My-Runbook: not found (InvalidDocument)" in alert.body
     assert "could not be prepared" in alert.subject
 
 

@@ -128,7 +128,7 @@ def compose(kind: AlertKind, briefing: Briefing) -> Alert:
         campaign=run.campaign,
         run=run.id,
         subject=_subject(subject),
-        body=_body([*lines, "", f"Why this mail: severity={severity}, event=run.{kind}, run={run.id}"]),
+        body=_body(lines, f"Why this mail: severity={severity}, event=run.{kind}, run={run.id}"),
     )
 
 
@@ -145,8 +145,6 @@ def invalid(
         *(f"Error {number}: {problem}" for number, problem in enumerate(problems[:20], 1)),
         *([f"... and {len(problems) - 20} more errors"] if len(problems) > 20 else []),
         "Check offline: patchtide validate FILE",
-        "",
-        f"Why this mail: severity=WARNING, event=campaign.invalid, item {fingerprint}",
     ]
     first = problems[0]
     return Alert(
@@ -156,27 +154,31 @@ def invalid(
         campaign=campaign,
         run="",
         subject=_subject(f"[patch] INVALID campaign {campaign}: {first.path} {first.message}"),
-        body=_body(lines),
+        body=_text([*lines, "", f"Why this mail: severity=WARNING, event=campaign.invalid, item {fingerprint}"]),
     )
 
 
 _Text = tuple[Severity, str, list[str]]
 
 
+# Each text is its head, five lines long (what, action, what else, top cause, command), and what follows it.
+
+
 def _started(at: Briefing) -> _Text:
     run = at.run
-    window = f"until {at.local(run.window.end)}"
+    action = "look at what could not be reached, below" if at.out_of_reach else "none"
     lines = [
-        f"Started {at.local(run.started_at or run.scheduled_at)}.",
-        f"ACTION: {'none' if not at.out_of_reach else 'look at the accounts out of reach, below'}. Window ends {at.local(run.window.end)}.",
-        f"{at.expected} instances in {_locations(at)}. Nothing new starts after {run.window.last_start:%H:%M}Z.",
+        f"Started {at.local(run.started_at or run.scheduled_at)}; window ends {run.window.end:%H:%M}Z.",
+        f"ACTION: {action}.",
+        f"{at.expected} instances in {_locations(at)}; nothing starts after {run.window.last_start:%H:%M}Z.",
         _top_cause(at),
         f"Watch: patchtide run watch {run.id}",
         *_unreachable(at),
         *(f"NOTE: {warning}" for warning in at.warnings),
     ]
     severity: Severity = "WARNING" if at.out_of_reach else "INFO"
-    return severity, f"[patch] STARTED {run.campaign}: {at.expected} instances, {window}", lines
+    ends = at.local(run.window.end)
+    return severity, f"[patch] STARTED {run.campaign}: {at.expected} instances, until {ends}", lines
 
 
 def _succeeded(at: Briefing) -> _Text:
@@ -198,7 +200,7 @@ def _incomplete(at: Briefing) -> _Text:
     waiting = at.count(Outcome.PENDING_REBOOT)
     lines = [
         f"Nothing failed: {_counts(at)}, of {at.expected}.",
-        f"ACTION: reboot the {waiting} that wait for it, then scan. They do not count as patched.",
+        f"ACTION: reboot the {waiting}, then scan; they do not count as patched.",
         f"Nothing is still changing. {_locations(at)}.",
         f"Top cause: {waiting}x PENDING_REBOOT, patches are in and wait for a reboot.",
         f"Which: patchtide run show {run.id} --failed",
@@ -210,38 +212,34 @@ def _incomplete(at: Briefing) -> _Text:
 def _failed(at: Briefing) -> _Text:
     run = at.run
     bad = at.count(*_BAD)
-    reasons = [wave.reason for wave in run.waves if wave.reason]
-    head = (
-        f"{bad} of {at.expected} instances are not patched: {_counts(at)}." if at.expected else "Nothing was patched."
-    )
-    where = f" {at.out_of_reach} of {at.locations} locations could not be reached at all." if at.out_of_reach else ""
-    if reasons and not at.expected:
-        head = f"Nothing was patched: {reasons[0]}"
+    reason = next((wave.reason for wave in run.waves if wave.reason), "")
+    unprepared = bool(reason) and not at.expected
+    missed = f" {at.out_of_reach} of {at.locations} locations were out of reach." if at.out_of_reach else ""
+    causes = len(at.causes())
     lines = [
-        head,
-        "ACTION: today. The run is over; fix the causes below, then run it again.",
-        f"Nothing is still changing.{where}",
-        _top_cause(at),
+        "Nothing was patched." if unprepared else f"{bad} of {at.expected} instances are not patched. The run is over.",
+        "ACTION: today: fix the causes below, then run it again.",
+        f"Nothing is still changing.{missed}",
+        f"Top cause: {reason}" if unprepared else _top_cause(at),
         f"Look: patchtide run show {run.id} --failed",
-        *_causes(at),
+        *([] if unprepared else ["", f"COUNTS {_counts(at)}"]),
+        *([f"CAUSE {reason}"] if unprepared else _causes(at)),
         *_unreachable(at),
         *_executions(run),
     ]
-    causes = len(at.causes())
-    tail = f"{causes} {'cause' if causes == 1 else 'causes'}" if causes else f"{at.out_of_reach} locations out of reach"
-    if reasons and not at.expected:
+    if unprepared:
         return "CRITICAL", f"[patch] FAILED {run.campaign}: could not be prepared", lines
+    tail = f"{causes} {'cause' if causes == 1 else 'causes'}" if causes else f"{at.out_of_reach} locations out of reach"
     return "CRITICAL", f"[patch] FAILED {run.campaign}: {bad}/{at.expected} not patched, {tail}", lines
 
 
 def _no_targets(at: Briefing) -> _Text:
     run = at.run
-    reason = next((wave.reason for wave in run.waves if wave.reason), "")
     lines = [
         f"Not one instance matched, in {_locations(at)}. Nothing was patched.",
         "ACTION: check the campaign's targets, accounts and Regions today.",
         "Nothing was changed anywhere.",
-        reason or "Top cause: a tag or group that no instance has, or an empty unit.",
+        "Top cause: a tag or group that no instance has, or an empty unit.",
         f"Look: patchtide campaign show {run.campaign}",
     ]
     return "CRITICAL", f"[patch] NO TARGETS {run.campaign}: 0 instances matched, nothing was patched", lines
@@ -249,13 +247,12 @@ def _no_targets(at: Briefing) -> _Text:
 
 def _missed(at: Briefing) -> _Text:
     run = at.run
-    reason = next((wave.reason for wave in run.waves if wave.reason), "") or next(
-        (execution.reason for execution in run.executions if execution.reason), "the window closed first"
-    )
+    told = (*(wave.reason for wave in run.waves), *(execution.reason for execution in run.executions))
+    reason = next((reason for reason in told if reason), "the window closed first")
     lines = [
         f"The run due {at.local(run.scheduled_at)} did NOT happen.",
         "ACTION: decide whether to patch before the next occurrence.",
-        f"Nothing was patched, nothing is changing. {at.expected or 'Unknown'} instances were to be patched.",
+        f"Nothing was patched, nothing is changing. {at.expected or 'Unknown'} instances waited.",
         f"Top cause: {reason}.",
         f"Look: patchtide run show {run.id}",
     ]
@@ -333,7 +330,15 @@ def _subject(text: str) -> str:
     return plain if len(plain) <= 99 else plain[:96] + "..."
 
 
-def _body(lines: Iterable[str]) -> str:
+HEAD = 4  # lines that must stay one line each, so that the fifth is the command
+
+
+def _body(lines: list[str], why: str) -> str:
+    head = [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in map(_ascii, lines[:HEAD])]
+    return _text([*head, *lines[HEAD:], "", why])
+
+
+def _text(lines: Iterable[str]) -> str:
     text = "\n".join(piece for line in lines for piece in _fit(line))
     return text if len(text) <= MAX_BODY else text[: MAX_BODY - 80] + "\n... cut: see `patchtide run show`"
 
