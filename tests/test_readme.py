@@ -38,7 +38,9 @@ def demo() -> tuple[str, Path]:
 def test_the_demos_output_in_the_readme_is_real() -> None:
     said, _ = demo()
     (shown,) = re.findall(r"```text\n(run .*?)```", README, re.DOTALL)
-    missing = [line for line in shown.splitlines() if line != "..." and line.rstrip() not in said.replace("   \n", "\n")]
+    missing = [
+        line for line in shown.splitlines() if line != "..." and line.rstrip() not in said.replace("   \n", "\n")
+    ]
     assert not missing
 
 
@@ -70,7 +72,12 @@ def test_every_command_of_the_tool_is_one_it_has(command: str) -> None:
     known = words[: 2 if words[0] in ("campaign", "run", "local") else 1]
     assert CliRunner().invoke(app, [*known, "--help"]).exit_code == 0
     if words[0] in ("validate", "schedule"):
-        assert CliRunner().invoke(app, [str(ROOT / word) if "/" in word and "." in word else word for word in words]).exit_code == 0
+        assert (
+            CliRunner()
+            .invoke(app, [str(ROOT / word) if "/" in word and "." in word else word for word in words])
+            .exit_code
+            == 0
+        )
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make")])

@@ -49,6 +49,7 @@ from patchtide.core.run import (
     WaveState,
     ask,
     due,
+    evidence_since,
     fold,
     open_run,
     wake_at,
@@ -160,6 +161,12 @@ def test_a_start_found_missing_is_planned_again_inside_the_window_and_given_up_a
 def test_a_start_found_running_is_not_started_again() -> None:
     run = fold(ask(ready(), [Start(KEY)], START), [Started(KEY, "id-1", START)], START + TOKEN_TRUST)
     assert commands(run, START + TOKEN_TRUST, Publish) == [Look(KEY)]
+
+
+def test_evidence_counts_from_when_the_start_was_asked_for_not_from_when_it_was_answered() -> None:
+    asked = ask(ready(), [Start(KEY)], START)
+    late = fold(ask(asked, [Start(KEY)], START + PATIENCE), [Started(KEY, "id-1", START + PATIENCE)], START + PATIENCE)
+    assert evidence_since(late, "all") == START
 
 
 def test_a_refused_start_fails_the_run_once_every_instance_is_accounted_for() -> None:

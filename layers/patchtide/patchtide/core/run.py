@@ -317,6 +317,15 @@ def snapshot_id(run: str, wave: str) -> str:
     return str(uuid5(NAMESPACE, f"{run}/{wave}/snapshot"))
 
 
+def evidence_since(run: Run, wave: str) -> datetime:
+    """From when on evidence may be the wave's own: the first time a start was asked for.
+
+    Not when the answer came: a worker may die between the two, and the answer then comes minutes after the first patch.
+    """
+    asked = [execution.first_asked_at for execution in run.executions_of(wave) if execution.first_asked_at]
+    return min(asked, default=run.window.start)
+
+
 # --- what is seen ---------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState,
 from patchtide.core.outcome import Cause, Instance, Result
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import MAX_PAGES, PAGE, Inquiry, LocationRun, LocationState
-from patchtide.core.run import EVIDENCE_GRACE, Run
+from patchtide.core.run import EVIDENCE_GRACE, Run, evidence_since
 from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def _targets(where: LocationRun, run: Run, at: Collector) -> None:
 
 def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
     spec = at.registry.spec(run.campaign, run.spec)
-    started_at = min(execution.started_at or run.window.start for execution in run.executions_of(where.wave))
+    started_at = evidence_since(run, where.wave)
     marked = run.runbook is not None and "RunId" in run.runbook.parameters
     expected = Expectation(expected_snapshot(spec, run, where.wave), spec.operation, started_at, commands_known=marked)
     try:
