@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +34,16 @@ def up(
     seed: Annotated[int, typer.Option(help="Which pretend organisation.")] = 7,
     speed: Annotated[float, typer.Option(help="How much sooner than in reality an instance is done.", min=1)] = 60,
     minute: Annotated[float, typer.Option(help="Real seconds between two wake-ups of the service.", min=1)] = 10,
+    output: Output = Format.TABLE,
 ) -> None:
-    """Deploy the real template onto servers on loopback and keep them running until Ctrl-C."""
+    """Deploy the real template onto servers on loopback and keep them running until Ctrl-C.
+
+    With --output json, one object is written when they are ready: the environment that any AWS CLI or SDK needs.
+    """
     from simulator.server import serve
 
-    serve(port, seed, speed, minute, prose)
+    def ready(environment: Mapping[str, str]) -> None:
+        if output is Format.JSON:
+            write_json({"environment": dict(environment)})
+
+    serve(port, seed, speed, minute, prose, ready)

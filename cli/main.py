@@ -17,6 +17,7 @@ app = typer.Typer(
     help="Patch fleets of servers over many AWS accounts and Regions, hands off.",
 )
 app.command()(validate.validate)
+app.command()(validate.schema)
 app.command()(validate.schedule)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(run.app, name="run")

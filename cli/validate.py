@@ -35,6 +35,13 @@ def validate(
         raise typer.Exit(Exit.INVALID)
 
 
+def schema() -> None:
+    """The JSON Schema of a campaign, for editors: every field with its type and its default."""
+    from patchtide.core.document import CampaignDocument
+
+    write_json(CampaignDocument.model_json_schema())
+
+
 def report(readings: Mapping[Path, Reading], output: Format) -> None:
     """What was read: JSON has one object for one file, and a list for several."""
     if output is Format.JSON:

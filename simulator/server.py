@@ -6,9 +6,10 @@ world's own, on the port above. Any AWS CLI or SDK can talk to both. What takes 
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -115,9 +116,17 @@ def _answering(world: World, port: int) -> Iterator[str]:
             worker.join()
 
 
-def serve(port: int, seed: int, speed: float, minute: float, console: Console) -> None:
-    """The local world until Ctrl-C, with what to type to use it."""
+def serve(
+    port: int,
+    seed: int,
+    speed: float,
+    minute: float,
+    console: Console,
+    ready: Callable[[Mapping[str, str]], None],
+) -> None:
+    """The local world until Ctrl-C or SIGTERM, with what to type to use it; `ready` is told its environment."""
     console.print("Starting the local world: a few seconds...")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us wants the servers ended as well
     with local(port, seed, speed, minute) as running:
         accounts = ", ".join(account.name for account in running.world.organization.accounts.values())
         console.print(f"Ready: {len(running.world.organization.nodes)} instances; accounts {accounts}.\n", markup=False)
@@ -125,6 +134,7 @@ def serve(port: int, seed: int, speed: float, minute: float, console: Console) -
         for name, value in running.environment.items():
             console.print(f"  export {name}={value}", markup=False)
         console.print("\nThen for example: patchtide campaign list\nCtrl-C stops it.", markup=False)
+        ready(running.environment)
         try:
             while True:
                 time.sleep(3600)

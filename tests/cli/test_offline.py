@@ -98,6 +98,11 @@ def test_a_schedule_that_cannot_be_read_exits_5_with_the_reason(arguments: list[
     assert result.stdout == ""
 
 
+def test_the_schema_names_every_field() -> None:
+    schema = json.loads(runner.invoke(app, ["schema"]).stdout)
+    assert {"campaign", "scheduleOffset", "runbookParameters"} <= set(schema["properties"])
+
+
 def test_every_command_has_help() -> None:
     for command in (
         "validate",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from simulator.ministack import PYTHON
+from simulator.ministack import PYTHON, free_port
 from simulator.server import Local, local
 from simulator.template import ROOT
 
@@ -28,6 +29,22 @@ pytestmark = [
 def world() -> Iterator[Local]:
     with local(speed=120, minute=2) as running:
         yield running
+
+
+def test_the_command_brings_it_up_says_how_to_use_it_and_takes_it_down() -> None:
+    port = str(free_port())
+    command = [PATCHTIDE, "local", "up", "--port", port, "--output", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:  # noqa: S603
+        assert running.stdout
+        text = ""
+        while not text.endswith("}\n}\n"):
+            text += running.stdout.readline()
+        environment = json.loads(text)["environment"]
+        running.terminate()
+        assert running.wait(30) == 0
+    assert environment["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port}"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)), timeout=5)
 
 
 def run(world: Local, command: Path, *arguments: str) -> Any:
