@@ -11,14 +11,15 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 WIDE = 200  # columns where nobody's window sets a limit
 
 
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    console = Console(stderr=stderr, highlight=False)
     if not console.is_terminal:
-        console.width = WIDE
+        console.width, console.soft_wrap = WIDE, True
     return console
 
 
@@ -51,14 +52,14 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How data is writ
 
 def write_json(value: object) -> None:
     """The value on stdout, as JSON that other programs read."""
-    data.print(json.dumps(value, indent=2, default=str), markup=False)
+    data.print(json.dumps(value, indent=2, default=str), markup=False, soft_wrap=True)
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows on stdout, as wide as they need to be where stdout is no terminal."""
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     data.print(table, soft_wrap=False)
 
 

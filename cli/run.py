@@ -126,7 +126,7 @@ def _fine(run: Run) -> bool:
 def _write_line(value: object) -> None:
     import json
 
-    data.print(json.dumps(value, default=str), markup=False)
+    data.print(json.dumps(value, default=str), markup=False, soft_wrap=True)
 
 
 def _pause(seconds: float) -> None:

@@ -19,6 +19,7 @@ import boto3
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table as Grid
+from rich.text import Text
 
 from patchtide.aws import clients
 from patchtide.aws.runs import Registry, Runs
@@ -128,9 +129,9 @@ class Play:
     def _grid(self) -> Grid:
         grid = Grid("run", "progress", title=f"{self.world.clock.now:%a %Y-%m-%d %H:%M} UTC, virtual time", box=None)
         for run, line in self.shown.items():
-            grid.add_row(run, line)
+            grid.add_row(run, Text(line))
         for mail in self.mails[-3:]:
-            grid.add_row("mail", mail["subject"])
+            grid.add_row("mail", Text(mail["subject"]))  # as it is: its brackets are no markup
         return grid
 
 

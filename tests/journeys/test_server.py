@@ -33,7 +33,7 @@ def world() -> Iterator[Local]:
 
 def test_the_command_brings_it_up_says_how_to_use_it_and_takes_it_down() -> None:
     port = str(free_port())
-    command = [PATCHTIDE, "local", "up", "--port", port, "--output", "json"]
+    command: list[str | Path] = [PATCHTIDE, "local", "up", "--port", port, "--output", "json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:  # noqa: S603
         assert running.stdout
         text = ""
