@@ -5,6 +5,8 @@ PYTHON ?= python3
 
 # uv must not fetch a Python of its own from outside the package registries.
 export UV_PYTHON_DOWNLOADS := never
+# Trust what this machine trusts: behind a proxy of one's own, uv's built-in list is not enough.
+export UV_SYSTEM_CERTS := 1
 export SAM_CLI_TELEMETRY := 0
 # Nothing here talks to AWS, so nothing here gets to see anybody's credentials.
 unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
