@@ -31,7 +31,7 @@ def apply(
     """
     from cli.files import load
     from cli.validate import report
-    from patchtide.core.document import SERVICE_FIELDS, read
+    from patchtide.core.document import SERVICE_FIELDS, canonical, read
 
     documents = {path: load(path) for path in files}
     # The stack may lend default Regions, which only the service knows: their absence alone is not an error here.
@@ -42,7 +42,8 @@ def apply(
     with hub(profile, region, stack) as at:
         answers = []
         for document in documents.values():
-            wanted = {name: _stored(value) for name, value in document.items() if name not in SERVICE_FIELDS}
+            named = canonical(document)
+            wanted = {name: _stored(value) for name, value in named.items() if name not in SERVICE_FIELDS}
             answers.append(_apply(str(wanted.pop("campaign")), wanted, at, wait))
     _show_answers(answers, output)
     if any(answer["status"] == "INVALID" for answer in answers):
@@ -76,7 +77,7 @@ def _stored(value: object) -> object:
         return {str(name): _stored(entry) for name, entry in value.items()}
     if isinstance(value, list):
         return [_stored(entry) for entry in value]
-    return value if isinstance(value, (str, int, bool, Decimal)) else str(value)
+    return value if value is None or isinstance(value, (str, int, bool, Decimal)) else str(value)
 
 
 def _summary(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from patchtide.core.summary import counts, progress, summary
 
 if TYPE_CHECKING:
     from patchtide.core.run import Run
+    from patchtide.core.view import Dossier
 
 app = typer.Typer(no_args_is_help=True, help="List, show and watch runs.")
 
@@ -33,13 +35,25 @@ def list_(
     with hub(profile, region, stack) as at:
         names = [campaign] if campaign else sorted(str(item["campaign"]) for item in at.items.every())
         ids = [run for name in names for run in at.registry.runs_of(name, most)]
-        found = [summary(at.runs.load(run), ()) for run in ids]
+        found = [summary(dossier, ()) for dossier in _kept(ids, at)]
     found.sort(key=lambda entry: str(entry["scheduledAt"]), reverse=True)
     if output is Format.JSON:
         write_json(found)
         return
     rows = [(r["run"], r["state"], r["scheduledAt"], r["expectedInstances"], counts(r["outcomes"])) for r in found]
     write_table(("run", "state", "scheduled", "instances", "outcomes"), rows)
+
+
+def _kept(ids: Iterable[str], at: Hub) -> Iterator[Dossier]:
+    """The runs that are still kept: an occurrence is remembered longer than its run."""
+    from patchtide.core.errors import Refused
+
+    for run in ids:
+        try:
+            yield at.runs.load(run)
+        except Refused as gone:
+            if gone.code != "NotFound":
+                raise
 
 
 @app.command()

@@ -49,6 +49,14 @@ def test_an_item_put_anew_after_deletion_runs_again() -> None:
     assert (again.version, again.next_at) == (2, later)
 
 
+def test_an_occurrence_is_not_claimed_again_in_the_next_life_of_its_item() -> None:
+    held = claimed(accept(None, campaign(), "a", NOW), campaign())
+    early = TONIGHT - timedelta(minutes=10)
+    assert accept(retired(held), campaign(), "a", early).next_at == TONIGHT + timedelta(days=1)
+    ran = claimed(accept(None, ADHOC, "a", NOW), ADHOC)
+    assert accept(retired(ran), ADHOC, "a", NOW).next_at == NOW + timedelta(seconds=1)
+
+
 def test_a_campaign_that_lost_its_schedule_is_not_run_at_once() -> None:
     assert accept(accept(None, campaign(), "a", NOW), ADHOC, "b", NOW).next_at is None
 

@@ -167,9 +167,8 @@ def test_a_count_limits_all_executions_together() -> None:
     campaign = read(ITEM).valid()
     locations = (*grid(ACCOUNTS, ["us-east-1"]), Location("111122223333", "us-west-2"))
     executions = plan(campaign, a_run(), campaign.waves[0], locations, HUB)
-    assert [(execution.share, execution.locations) for execution in executions] == [(1, 1), (2, 2)] or [
-        (execution.share, execution.locations) for execution in executions
-    ] == [(2, 2), (1, 1)]
+    assert sorted((execution.share, execution.locations) for execution in executions) == [(1, 1), (2, 2)]
+    assert {execution.limit for execution in executions} == {4}
 
 
 def test_rectangles_cover_each_location_once() -> None:

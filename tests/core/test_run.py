@@ -67,8 +67,8 @@ def opened() -> Run:
     return open_run("dev", 1, "schedule", START, ["all"], timedelta(hours=4), timedelta(hours=1), OPENED)
 
 
-def execution(number: int = 1, share: int = 0) -> Execution:
-    return Execution("all", number, "{}", locations=2, token=f"token-{number}", share=share)
+def execution(number: int = 1, share: int = 0, limit: int = 0) -> Execution:
+    return Execution("all", number, "{}", locations=2, token=f"token-{number}", share=share, limit=limit)
 
 
 def ready(*executions: Execution) -> Run:
@@ -111,6 +111,18 @@ def test_a_frozen_wave_is_planned_before_its_window_and_started_in_it() -> None:
     assert commands(run, OPENED) == [Plan("all")]
     assert commands(ready(), START - timedelta(seconds=1)) == []
     assert commands(ready(), START) == [Start(KEY)]
+
+
+def test_a_plan_of_which_a_part_was_lost_is_made_whole_and_nothing_ends_before() -> None:
+    four = replace(HALF, resolved=4)
+    run = fold(opened(), [Listed("all", 4, FACTS), Counted("all", four)], OPENED)
+    run = fold(run, [Planned("all", (execution(1),))], OPENED)
+    assert commands(run, OPENED) == [Plan("all")]
+    run = ask(run, [Start(KEY)], START)
+    run = fold(run, [Started(KEY, "id-1", START), Looked(KEY, "m", "3", "Success", over=True)], START)
+    assert run.waves[0].state is WaveState.RUNNING
+    run = fold(run, [Planned("all", (execution(1), execution(2)))], START)
+    assert [found.state for found in run.executions] == [ExecutionState.ENDED, ExecutionState.PLANNED]
 
 
 def test_a_ready_run_sleeps_until_its_window() -> None:
@@ -235,13 +247,20 @@ def test_a_run_that_cannot_be_prepared_fails_with_the_reason() -> None:
 
 
 def test_where_the_limit_is_a_count_only_so_many_locations_are_at_work() -> None:
-    run = ready(execution(1, share=2), execution(2, share=2), execution(3, share=1))
-    assert commands(run, START) == [Start(("all", 1))]
-    run = ask(run, [Start(("all", 1))], START)
+    run = ready(*(execution(number, share=2, limit=5) for number in (1, 2, 3)))
+    assert commands(run, START) == [Start(("all", 1)), Start(("all", 2))]
+    run = ask(run, [Start(("all", 1)), Start(("all", 2))], START)
     assert commands(run, START) == []
     run = fold(run, [Started(("all", 1), "a", START)], START)
     run = fold(run, [Looked(("all", 1), "x", "3", "Success", over=True)], START)
-    assert Start(("all", 2)) in due(run, START)
+    assert Start(("all", 3)) in due(run, START)
+
+
+def test_a_frozen_wave_that_nobody_could_plan_ends_as_missed() -> None:
+    run = fold(opened(), [Listed("all", 2, FACTS), Counted("all", HALF)], OPENED)
+    closed = run.window.last_start
+    assert fold(run, [], closed + timedelta(minutes=59)).open
+    assert fold(run, [], closed + timedelta(minutes=60)).state is RunState.MISSED
 
 
 def test_an_ended_run_asks_for_nothing_once_people_were_told() -> None:

@@ -14,7 +14,7 @@ SPOKE = load(ROOT / "spoke/template.yaml")["Resources"]
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 PUBLISH = {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"}
-CHANGE = {"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+CHANGE = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
 GROUPS = {
     "tag:GetResources",
     "resource-groups:ListGroupResources",
@@ -89,7 +89,6 @@ MAY = {
         "ssm:DescribeInstancePatchStates",
         "ssm:ListCommandInvocations",
         "ssm:GetAutomationExecution",
-        "ssm:DescribeAutomationStepExecutions",
     },
 }
 
@@ -104,7 +103,7 @@ ON_EVERYTHING = {
 }
 
 # Permissions that are no operation of an API.
-NO_OPERATION = {"iam:PassRole", "dynamodb:ConditionCheckItem", "lambda:InvokeFunction"}
+NO_OPERATION = {"iam:PassRole", "lambda:InvokeFunction"}
 MODELS = {"dynamodb": ("dynamodb", "dynamodbstreams"), "tag": ("resourcegroupstaggingapi",)}
 
 

@@ -14,9 +14,6 @@ from patchtide.core.errors import Overtaken
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-# lastRun… of a run may not be overwritten by an older run that ends later.
-_NOT_OLDER = " AND (attribute_not_exists(lastRunAt) OR lastRunAt <= :lastRunAt)"
-
 
 class Items:
     """The campaigns table."""
@@ -38,9 +35,8 @@ class Items:
 
     def write_back(self, campaign: str, fields: Mapping[str, object]) -> None:
         """Set the service's fields on the item (None removes one). An item deleted meanwhile is not brought back."""
-        condition = "attribute_exists(campaign)" + (_NOT_OLDER if "lastRunAt" in fields else "")
         try:
-            self._update(campaign, fields, condition)
+            self._update(campaign, fields, "attribute_exists(campaign)")
         except Overtaken:
             return  # nobody is left to read it, or a newer run has said its own
 
@@ -52,11 +48,14 @@ class Items:
         names = {f"#n{number}": name for number, name in enumerate(fields)}
         kept = {short: name for short, name in names.items() if fields[name] is not None}
         gone = [short for short, name in names.items() if fields[name] is None]
-        change = ("SET " + ", ".join(f"{short} = :{name}" for short, name in kept.items())) if kept else ""
+        change = ("SET " + ", ".join(f"{short} = :{short[1:]}" for short in kept)) if kept else ""
         change += (" REMOVE " + ", ".join(gone)) if gone else ""
         request: dict[str, Any] = {"ExpressionAttributeNames": names}
         if kept:
-            request["ExpressionAttributeValues"] = {f":{name}": fields[name] for name in kept.values()}
+            request["ExpressionAttributeValues"] = {f":{short[1:]}": fields[name] for short, name in kept.items()}
+        if condition and (last := next((short for short, name in kept.items() if name == "lastRunAt"), None)):
+            # A run may not overwrite what a later run, which ended sooner, has said of itself.
+            condition += f" AND (attribute_not_exists(lastRunAt) OR lastRunAt <= :{last[1:]})"
         if condition:
             request["ConditionExpression"] = condition
         with asking(f"write campaign {campaign}"):

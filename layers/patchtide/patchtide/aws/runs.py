@@ -272,15 +272,18 @@ class Runs:
             actions.append(
                 self.table.update(
                     {"pk": f"run#{before.run}", "sk": f"run#tally#{before.wave}"},
-                    "ADD " + ", ".join(f"#{short} :{short}" for short in names),
-                    {f":{short}": counted[name] for short, name in names.items()},
+                    "ADD " + ", ".join(f"#{short} :{short}" for short in names) + " SET expiresAt = :expires",
+                    {f":{short}": counted[name] for short, name in names.items()} | {":expires": self._expires_at()},
                     **names,
                 )
             )
         self.table.transact(f"{after.location} of {after.run} becomes {after.state}", actions)
 
     def _lasting(self, item: dict[str, Any]) -> dict[str, Any]:
-        return item | {"expiresAt": int((self.now() + self.retention).timestamp())}
+        return item | {"expiresAt": self._expires_at()}
+
+    def _expires_at(self) -> int:
+        return int((self.now() + self.retention).timestamp())
 
 
 def _once(table: Table, what: str, actions: list[Mapping[str, Any]], key: Mapping[str, str], stamp: str) -> None:
@@ -331,7 +334,7 @@ def _execution_item(run: str, execution: Execution) -> dict[str, Any]:
 
 
 def _tally(item: Item) -> Tally:
-    counts = {name: int(found) for name, found in item.items() if name not in ("pk", "sk")}
+    counts = {name: int(found) for name, found in item.items() if name not in ("pk", "sk", "expiresAt")}
 
     def under(prefix: str) -> dict[str, int]:
         return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}

@@ -6,6 +6,8 @@ caused by a stamp of our own, read back.
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -14,7 +16,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from patchtide.aws.faults import asking
-from patchtide.core.errors import Overtaken
+from patchtide.core.errors import Busy, Overtaken
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -24,6 +26,8 @@ Item = Mapping[str, Any]
 
 CONDITION_FAILED = "ConditionalCheckFailedException"
 CANCELLED = "TransactionCanceledException"
+PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+PAUSES = (0.05, 0.2, 0.6, None)  # seconds
 
 
 def body(value: object) -> str:
@@ -91,14 +95,34 @@ class Table:
         }
 
     def transact(self, what: str, actions: list[Mapping[str, Any]]) -> None:
-        """All of these or none. Raises Overtaken when a condition did not hold."""
+        """All of these or none. Raises Overtaken when a condition did not hold.
+
+        Two transactions that meet on one item are both legal, and one is cancelled: botocore does not try that again.
+        """
+        for pause in PAUSES:
+            try:
+                self._transact(what, actions)
+            except Busy as busy:
+                if busy.code != CANCELLED or pause is None:
+                    raise
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that two who met do not meet again
+            else:
+                return
+
+    def _transact(self, what: str, actions: list[Mapping[str, Any]]) -> None:
         with asking(what):
             try:
                 self.client.transact_write_items(TransactItems=cast("Any", actions))
             except ClientError as error:
-                reasons = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
-                if error.response["Error"]["Code"] == CANCELLED and "ConditionalCheckFailed" in reasons:
-                    raise Overtaken(what, CANCELLED, f"conditions: {reasons}") from error
+                if error.response["Error"]["Code"] != CANCELLED:
+                    raise
+                reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])} - {
+                    "None"
+                }
+                if "ConditionalCheckFailed" in reasons:
+                    raise Overtaken(what, CANCELLED, f"conditions: {sorted(reasons)}") from error
+                if reasons <= PASSING:
+                    raise Busy(what, CANCELLED, f"met another transaction: {sorted(reasons)}") from error
                 raise
 
 

@@ -55,6 +55,21 @@ SERVICE_FIELDS = frozenset(
 
 MAX_TARGETS = 5  # SendCommand's limit (botocore's SendCommandRequest.Targets)
 MAX_VALUES = 50  # botocore's TargetValues
+MAX_PARAMETER = 512  # botocore's AutomationParameterValue
+
+# The runbook parameters that are Patchtide's to set, each with the field by which people say the same.
+OUR_PARAMETERS = {
+    "AutomationAssumeRole": "It is the hub's administration role",
+    "InstallOverrideList": "Use installOverrideList",
+    "MaxConcurrency": "Use maxConcurrency",
+    "MaxErrors": "Use maxErrors",
+    "NotAfter": "It follows from duration and cutoff",
+    "Operation": "Use operation",
+    "RebootOption": "Use rebootOption",
+    "RunId": "It is the run's own",
+    "SnapshotId": "Use snapshotId",
+    "Targets": "Use targets",
+}
 FORBIDDEN = re.compile(r"[{}\x00-\x1f\x7f]")
 
 
@@ -93,7 +108,7 @@ def _account(value: object) -> str:
             "account-number", f"{value} is a number", f'Quote it: "{int(value):012d}", leading zeros may be lost'
         )
     text = str(value)
-    if re.fullmatch(r"\d{12}|r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}", text):
+    if re.fullmatch(r"[0-9]{12}|r-[0-9a-z]{4,32}|ou-[0-9a-z]{4,32}-[a-z0-9]{8,32}", text):
         return text
     raise _wrong(
         "account", f"{text!r} is not an account, unit or root", 'Write 12 digits, "ou-…" or "r-…" as Organizations does'
@@ -102,7 +117,7 @@ def _account(value: object) -> str:
 
 def _region(value: object) -> str:
     text = str(value)
-    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d{1,2}", text):
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", text):
         raise _wrong("region", f"{text!r} is not a Region", "Write it as AWS does, e.g. eu-west-1")
     return text
 
@@ -111,9 +126,9 @@ def _span(value: object) -> timedelta:
     """Hours as a number (AWS's unit), or a string with its units, e.g. 90m or 3h30m."""
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
+    if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and -10_000 < value < 10_000:
         return timedelta(hours=float(value))
-    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?", str(value))
+    match = re.fullmatch(r"(?:([0-9]{1,4})h)?(?:([0-9]{1,6})m)?", str(value))
     if not match or not any(match.groups()):
         raise _wrong("duration", f"{value!r} has no unit", "Write hours as a number, or e.g. 90m or 3h30m")
     return timedelta(hours=int(match[1] or 0), minutes=int(match[2] or 0))
@@ -219,7 +234,12 @@ TargetText = Annotated[Target, BeforeValidator(_target, json_schema_input_type=s
 Accounts = Annotated[list[Account], BeforeValidator(_many), Field(min_length=1)]
 Targets = Annotated[list[TargetText], BeforeValidator(_many), Field(min_length=1, max_length=MAX_TARGETS)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{3,48}$")]
-RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_\-.:/]{3,128}$")]
+RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_\-.]{3,128}$")]
+
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,49}$")]
+ParameterValue = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PARAMETER), AfterValidator(_clean)]
+ParameterValues = Annotated[list[ParameterValue], BeforeValidator(_many), Field(min_length=1, max_length=50)]
+Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2199, 12, 31))]  # the years AWS's cron knows
 
 
 class _Document(BaseModel):
@@ -253,8 +273,8 @@ class CampaignDocument(_Document):
     schedule: Annotated[str, AfterValidator(_expression)] | None = None
     schedule_timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     schedule_offset: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=27)] = 0
-    start_date: date | None = None
-    end_date: date | None = None
+    start_date: Day | None = None
+    end_date: Day | None = None
     cutoff: Span = timedelta(hours=1)
     exclude_accounts: Annotated[list[Account], BeforeValidator(_many)] = []
     include_child_organization_units: bool = True
@@ -274,7 +294,7 @@ class CampaignDocument(_Document):
     runbook: RunbookName = FLEET_RUNBOOK
     runbook_version: Annotated[str, StringConstraints(pattern=r"^(\$LATEST|\$DEFAULT|[1-9][0-9]*)$")] = "$DEFAULT"
     target_parameter_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,49}$")] | None = None
-    runbook_parameters: dict[str, Annotated[list[Text], BeforeValidator(_many)]] = {}
+    runbook_parameters: dict[ParameterName, ParameterValues] = {}
     waves: Annotated[list[WaveDocument], Field(min_length=1, max_length=20)] | None = None
 
 
@@ -333,9 +353,13 @@ def _known(raw: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]
     named: dict[str, object] = {}
     problems: list[Problem] = []
     for key, value in raw.items():
+        name = _FIELDS.get(_fold(key))
+        if value is None and name == "schedule":  # an unset variable must not turn a schedule into "now"
+            hint = "Write an expression; to run once, as soon as the item is taken, leave the field out"
+            problems.append(Problem(key, "null", "is null", hint))
+            continue
         if key in SERVICE_FIELDS or value is None:
             continue
-        name = _FIELDS.get(_fold(key))
         if name is None:
             problems.append(Problem(key, "unknown", "is not a field of a campaign", _meant(key), value))
         elif name in named:
@@ -396,7 +420,8 @@ _PATTERN_HINTS = {
     "name": "Use 3 to 48 of a-z, 0-9 and -",
     "install_override_list": "Write s3://bucket/key or https://…",
     "snapshot_id": "Write a UUID, or leave it out: Patchtide makes one per wave",
-    "runbook": "Write the document's name (or its ARN when it is shared with this account)",
+    "runbook_parameters": "Write the parameter's name as the runbook declares it",
+    "runbook": "Write the name of a runbook of the hub's account; 3 to 128 of letters, digits, _ - and .",
     "runbook_version": "Write $DEFAULT, $LATEST or a number",
     "target_parameter_name": "Write the runbook's parameter that takes the instance id, e.g. InstanceId",
     "execution_role_name": "Write the role's name, not its ARN",
@@ -407,14 +432,14 @@ def _problem(name: str, error: Any) -> Problem:
     # A union's branches and a validator's own names appear in loc; only keys and indices mean something to people.
     path = to_camel(name)
     for part in error["loc"]:
-        if part == name or (isinstance(part, str) and part.startswith(("function-", "list["))):
+        if part == name or (isinstance(part, str) and part.startswith(("function-", "list[", "[key]"))):
             continue
         path += f"[{part}]" if isinstance(part, int) else f".{to_camel(part) if '_' in part else part}"
     context = error.get("ctx") or {}
     value = error.get("input")
     if "code" in context:
         return Problem(path, context["code"], context["message"], context["hint"], value)
-    last = next((part for part in reversed(error["loc"]) if isinstance(part, str)), name)
+    last = next((part for part in reversed(error["loc"]) if part in _PATTERN_HINTS), name)
     if error["type"] == "string_pattern_mismatch":
         return Problem(path, "pattern", f"{value!r} is not allowed", _PATTERN_HINTS.get(last, ""), value)
     if error["type"] == "literal_error":
@@ -429,6 +454,13 @@ def _problem(name: str, error: Any) -> Problem:
         )
     message = error["msg"][0].lower() + error["msg"][1:]
     return Problem(path, error["type"].replace("_", "-"), f"{value!r}: {message}", "", value)
+
+
+def canonical(raw: Mapping[str, object]) -> dict[str, object]:
+    """The document with each field under its own name, whatever spelling it came in. Fields that are none are kept."""
+    return {
+        to_camel(_FIELDS.get(_fold(key), key)) if _fold(key) in _FIELDS else key: value for key, value in raw.items()
+    }
 
 
 Rule = Callable[[CampaignDocument], Iterator[Problem]]
@@ -484,34 +516,47 @@ def _spacing(draft: CampaignDocument) -> Iterator[Problem]:
         )
 
 
-def _one_target(draft: CampaignDocument) -> Iterator[Problem]:
-    if not _target_parameter(draft):
-        return
-    lists = [
-        ("targets", draft.targets),
-        *((f"waves[{n}].targets", w.targets or []) for n, w in enumerate(draft.waves or [])),
-    ]
-    for path, targets in lists:
-        if len(targets) > 1:
-            yield Problem(
-                path,
-                "one-target",
-                "Automation takes one tag or resource group per execution",
-                "Keep one, or use the fleet runbook",
-            )
+def _wave_targets(draft: CampaignDocument) -> Iterator[tuple[str, list[Target]]]:
+    """What each wave's targets come to: its own narrow the campaign's, so all of both must hold."""
+    yield "targets", draft.targets
+    for number, wave in enumerate(draft.waves or []):
+        if wave.targets:
+            yield f"waves[{number}].targets", _narrowed(draft, wave)
+
+
+def _narrowed(draft: CampaignDocument, wave: WaveDocument) -> list[Target]:
+    return [*draft.targets, *(target for target in wave.targets or () if target not in draft.targets)]
+
+
+def _target_numbers(draft: CampaignDocument) -> Iterator[Problem]:
+    for path, targets in _wave_targets(draft):
+        if _target_parameter(draft) and len(targets) > 1:
+            message = f"Automation takes one tag or resource group per execution, these are {len(targets)}"
+            yield Problem(path, "one-target", message, "Keep one, or use the fleet runbook")
+        elif len(targets) > MAX_TARGETS:
+            message = f"with the campaign's these are {len(targets)} targets, Run Command takes {MAX_TARGETS}"
+            yield Problem(path, "too-long", message, "Keep fewer")
 
 
 def _target_sizes(draft: CampaignDocument) -> Iterator[Problem]:
     """A target goes to the runbook as one parameter value, and AWS takes 512 characters of those."""
-    for number, target in enumerate(draft.targets):
-        size = len(json.dumps(target.for_run_command()))
-        if size > 512:
+    for path, targets in _wave_targets(draft):
+        size = max(len(json.dumps(target.for_run_command())) for target in targets)
+        if size > MAX_PARAMETER:
             yield Problem(
-                "targets",
+                path,
                 "target-size",
-                f"targets[{number}] takes {size} characters, AWS takes 512",
+                f"one target takes {size} characters, AWS takes {MAX_PARAMETER}",
                 "Give it fewer values",
             )
+
+
+def _parameters(draft: CampaignDocument) -> Iterator[Problem]:
+    """What the service sets itself is not for an item to set: it is what keeps a run inside its window and its targets."""
+    for name in draft.runbook_parameters:
+        if name in OUR_PARAMETERS or name == _target_parameter(draft):
+            path = f"runbookParameters.{name}"
+            yield Problem(path, "reserved", "is set by Patchtide", OUR_PARAMETERS.get(name, "Use targets"))
 
 
 def _one_wave(draft: CampaignDocument) -> Iterator[Problem]:
@@ -530,8 +575,9 @@ _TOGETHER: tuple[tuple[tuple[str, ...], Rule], ...] = (
     (("duration", "cutoff"), _window),
     (("schedule", "schedule_offset", "start_date", "end_date"), _dates),
     (("schedule", "schedule_timezone", "schedule_offset", "start_date", "end_date", "duration"), _spacing),
-    (("targets", "waves", "runbook", "target_parameter_name"), _one_target),
-    (("targets",), _target_sizes),
+    (("targets", "waves", "runbook", "target_parameter_name"), _target_numbers),
+    (("targets", "waves"), _target_sizes),
+    (("runbook", "target_parameter_name", "runbook_parameters"), _parameters),
     (("waves",), _one_wave),
 )
 
@@ -588,7 +634,7 @@ def _campaign(draft: CampaignDocument) -> Campaign:
             Wave(
                 name=wave.name,
                 # A wave narrows the campaign: its targets come on top, so that both must hold.
-                targets=tuple(draft.targets) + tuple(t for t in wave.targets or () if t not in draft.targets),
+                targets=tuple(_narrowed(draft, wave)),
                 accounts=tuple(wave.accounts or draft.accounts),
                 max_concurrency=wave.max_concurrency or draft.max_concurrency,
                 max_errors=wave.max_errors or draft.max_errors,

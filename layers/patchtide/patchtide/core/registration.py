@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from patchtide.core.campaign import Campaign
 from patchtide.core.run import PREPARE_LEAD
@@ -21,7 +21,8 @@ class Registration:
     """One campaign as the service stands by it.
 
     `version` numbers the valid versions over the campaign's whole life, deleted or not. `next_at` is the occurrence to be
-    claimed next, `last_at` the one claimed last in this life of the item. `changes` counts saves.
+    claimed next, `last_at` the one claimed last, also in an earlier life of the item: no occurrence is ever claimed twice.
+    `anchor` is when this life began, to the second. `changes` counts saves.
     """
 
     campaign: str
@@ -33,6 +34,11 @@ class Registration:
     last_at: datetime | None = None
     deleted: bool = False
     changes: int = 0
+
+    @property
+    def ran(self) -> bool:
+        """Whether an occurrence of this life was claimed."""
+        return self.last_at is not None and self.anchor is not None and self.last_at >= self.anchor
 
     @property
     def due_at(self) -> datetime | None:
@@ -60,18 +66,19 @@ def accept(held: Registration | None, campaign: Campaign, fingerprint: str, now:
     that in so many words, and it would patch at once.
     """
     fresh = held is None or held.deleted
-    base = replace(held, last_at=None, next_at=None, anchor=now, deleted=False) if held and fresh else held
-    base = base or Registration(campaign.name, anchor=now)
+    now = now.replace(microsecond=0)
+    base = held or Registration(campaign.name)
+    if fresh:
+        base = replace(base, next_at=None, anchor=now, deleted=False)
     taken = replace(base, version=base.version + 1, digest=fingerprint, adhoc=campaign.schedule is None)
     return replace(taken, next_at=_next_at(base, campaign, now, fresh=fresh) if campaign.enabled else None)
 
 
 def _next_at(base: Registration, campaign: Campaign, now: datetime, *, fresh: bool) -> datetime | None:
     if campaign.schedule is None:
-        if fresh:
-            return now.replace(microsecond=0)
-        waiting = base.adhoc and base.last_at is None
-        return (base.next_at or now.replace(microsecond=0)) if waiting else None
+        if fresh:  # an instant of its own, for the run is named by it
+            return max(now, base.last_at + timedelta(seconds=1)) if base.last_at else now
+        return (base.next_at or now) if base.adhoc and not base.ran else None
     if base.due_at and base.due_at <= now:
         return base.next_at
     found = next_occurrence(replace(campaign.schedule, anchor=base.anchor), max(now, base.last_at or now))

@@ -57,6 +57,7 @@ def _execution(
         locations=pairs,
         token=token,
         share=min(int(campaign.location_max_concurrency), pairs) if counted else 0,
+        limit=int(campaign.location_max_concurrency) if counted else 0,
     )
 
 
@@ -127,7 +128,7 @@ def parameters(campaign: Campaign, run: Run, wave: Wave, hub: Hub) -> dict[str, 
         ours["MaxErrors"] = [wave.max_errors]
     declared = run.runbook.parameters if run.runbook else tuple(ours)
     given = {name: list(values) for name, values in campaign.runbook.parameters.items()}
-    return {name: values for name, values in ours.items() if name in declared} | given
+    return given | {name: values for name, values in ours.items() if name in declared}
 
 
 def expected_snapshot(campaign: Campaign, run: Run, wave: str) -> str | None:

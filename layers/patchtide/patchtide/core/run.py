@@ -106,7 +106,7 @@ WAVE_MOVES: Mapping[WaveState, Mapping[Move, WaveState]] = {
         Move.FROZEN: WaveState.READY,
         Move.FOUND_NOTHING: WaveState.EMPTY,
     },
-    WaveState.READY: {Move.ASKED: WaveState.RUNNING},
+    WaveState.READY: {Move.ASKED: WaveState.RUNNING, Move.CLOSED: WaveState.EXPIRED},
     WaveState.RUNNING: {Move.ALL_ENDED: WaveState.COLLECTING},
     WaveState.COLLECTING: {Move.EVIDENCED: WaveState.SETTLED},
 }
@@ -202,6 +202,7 @@ class Execution:
     locations: int
     token: str
     share: int = 0
+    limit: int = 0
     state: ExecutionState = ExecutionState.PLANNED
     id: str | None = None
     asked_at: datetime | None = None
@@ -599,9 +600,11 @@ def advance(run: Run, seen: Seen) -> Run:
             return _with_wave(run, _moved(run.wave(wave), Move.UNPREPARABLE, reason=reason))
         case Planned(wave, executions):
             found = run.wave(wave)
-            if found.planned or found.state is not WaveState.READY:
+            if found.state not in (WaveState.READY, WaveState.RUNNING):
                 return run
-            return _with_wave(replace(run, executions=run.executions + executions), replace(found, planned=True))
+            known = {execution.key for execution in run.executions}
+            new = tuple(execution for execution in executions if execution.key not in known)
+            return _with_wave(replace(run, executions=run.executions + new), replace(found, planned=True))
         case Started(key, id_, at):
             started = replace(run, started_at=run.started_at or at)
             return _with_execution(started, key, Move.STARTED, id=id_, started_at=at, reason="")
@@ -643,11 +646,16 @@ def _pass_time(run: Run, now: datetime) -> Run:
     )
     waves = tuple(
         _moved(wave, Move.CLOSED, reason="the window closed before anything could start")
-        if Move.CLOSED in WAVE_MOVES.get(wave.state, {})
+        if wave.state is WaveState.PLANNED or _unplannable(run, wave, now)
         else wave
         for wave in run.waves
     )
     return replace(run, executions=executions, waves=waves)
+
+
+def _unplannable(run: Run, wave: WaveRun, now: datetime) -> bool:
+    """Whether a frozen wave could not be planned for so long that it never will be: a run must end, and be heard of."""
+    return wave.state is WaveState.READY and not wave.planned and now >= run.window.last_start + GIVE_UP
 
 
 def _settle(run: Run, now: datetime) -> Run:
@@ -671,11 +679,19 @@ def _settle_wave(run: Run, wave: WaveRun, now: datetime) -> WaveRun:
         return _moved(wave, Move.FROZEN if wave.tally.instances else Move.FOUND_NOTHING)
     if wave.state is WaveState.READY and any(e.state is not ExecutionState.PLANNED for e in executions):
         return _moved(wave, Move.ASKED)
-    if wave.state is WaveState.RUNNING and executions and all(e.state in STOPPED and e.closed for e in executions):
+    ended = covered(run, wave) and all(e.state in STOPPED and e.closed for e in executions)
+    if wave.state is WaveState.RUNNING and ended:
         wave = replace(_moved(wave, Move.ALL_ENDED), collecting_since=now)
     if wave.state is WaveState.COLLECTING and wave.tally.collected >= wave.tally.patching:
         return _moved(wave, Move.EVIDENCED)
     return wave
+
+
+def covered(run: Run, wave: WaveRun) -> bool:
+    """Whether every location with something to patch belongs to an execution. A save of very many may have been cut short."""
+    return (
+        wave.planned and sum(execution.locations for execution in run.executions_of(wave.name)) >= wave.tally.patching
+    )
 
 
 def _verdict(run: Run) -> RunState:
@@ -743,7 +759,7 @@ def _due_waves(run: Run, now: datetime) -> Iterator[Command]:
             elif _unanswered(current.targets_asked_at, now):
                 yield AskTargets(current.name)
         case WaveState.READY | WaveState.RUNNING:
-            if not current.planned:
+            if not covered(run, current):
                 yield Plan(current.name)
             yield from _due_executions(run, current, now)
         case WaveState.COLLECTING:
@@ -777,7 +793,7 @@ def _startable(run: Run, wave: WaveRun, now: datetime) -> Iterator[Execution]:
     if not run.window.open_at(now):
         return
     executions = run.executions_of(wave.name)
-    limit = max((execution.share for execution in executions), default=0)
+    limit = max((execution.limit for execution in executions), default=0)
     going = sum(e.share for e in executions if e.state in (ExecutionState.STARTING, ExecutionState.RUNNING))
     for execution in executions:
         if execution.state is ExecutionState.PLANNED:

@@ -27,6 +27,7 @@ from patchtide.core.errors import InvalidSchedule
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+LONGEST_RATE = timedelta(days=366)
 RATE_UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 _KIND = re.compile(r"^(cron|rate|at)\((.*)\)$")
@@ -186,6 +187,10 @@ def _rate(expression: str, body: str) -> timedelta:
     if not match:
         raise InvalidSchedule(expression, "rate needs a number and a unit", "Write e.g. rate(7 days) or rate(12 hours)")
     count, unit, plural = int(match[1]), match[2], match[3]
+    if count > 999_999 or RATE_UNITS[unit] * count > LONGEST_RATE:
+        raise InvalidSchedule(
+            expression, f"{match[1]} {unit}s is too long", f"Use at most {LONGEST_RATE.days} days, or cron"
+        )
     if (count == 1) == bool(plural):
         raise InvalidSchedule(
             expression, f"{count} with {unit + plural!r}", f"Write rate({count} {unit}{'s'[: count > 1]})"
@@ -194,12 +199,16 @@ def _rate(expression: str, body: str) -> timedelta:
 
 
 def _at(expression: str, body: str) -> datetime:
+    wrong = InvalidSchedule(expression, "not a local date and time", "Write at(yyyy-mm-ddThh:mm:ss)")
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}", body):
+        raise wrong
     try:
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}", body):
-            raise ValueError  # noqa: TRY301 - one message for every shape that is not AWS's
-        return datetime.fromisoformat(body)
+        moment = datetime.fromisoformat(body)
     except ValueError:
-        raise InvalidSchedule(expression, "not a local date and time", "Write at(yyyy-mm-ddThh:mm:ss)") from None
+        raise wrong from None
+    if not _YEAR.low <= moment.year <= _YEAR.high:
+        raise InvalidSchedule(expression, f"the year {moment.year} is out of reach", f"Use {_YEAR.low} to {_YEAR.high}")
+    return moment
 
 
 def _parse(expression: str) -> tuple[str, str]:

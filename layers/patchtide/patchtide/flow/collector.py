@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from patchtide.core.causes import explain_location
 from patchtide.core.errors import Refused
@@ -95,22 +95,32 @@ class _Asked:
     def results(self, instances: tuple[Instance, ...]) -> tuple[Result, ...]:
         states = self.spoke.patch_states([instance.id for instance in instances])
         if self.invocations is None and any(self._unclear(states.get(instance.id)) for instance in instances):
-            self.invocations = self.spoke.invocations(self.run.id, self.expected.started_at)
+            self._explain()
         found = self.invocations or {}
+        ending = self.ending or self.where.ending or Ending("Unknown")
         return tuple(
-            judge(instance, states.get(instance.id), found.get(instance.id), self._ending(), self.expected)
+            judge(instance, states.get(instance.id), found.get(instance.id), ending, self.expected)
             for instance in instances
         )
+
+    def _explain(self) -> None:
+        """Ask for what explains failures. Where that is refused, evidence still stands by itself."""
+        try:
+            self.ending = self._ending()
+            self.invocations = self.spoke.invocations(self.run.id, self.expected.started_at)
+        except Refused as refused:
+            logger.warning("%s cannot be explained: %s", self.where.location, refused)
+            self.invocations = {}
+            self.expected = replace(self.expected, commands_known=False)
 
     def _unclear(self, state: PatchState | None) -> bool:
         return state is None or doubt(state, self.expected) is not None or bool(state.failed)
 
     def _ending(self) -> Ending:
-        if self.ending is None:
-            self.ending = self.where.ending or Ending("Unknown")
-            if self.ending.status not in ("Success", "Refused", "NotStarted", "NotAttempted") and self.where.child:
-                self.ending = self._child_says(self.ending, self.where.child)
-        return self.ending
+        ending = self.where.ending or Ending("Unknown")
+        if ending.status in ("Success", "Refused", "NotStarted", "NotAttempted") or not self.where.child:
+            return ending
+        return self._child_says(ending, self.where.child)
 
     def _child_says(self, ending: Ending, child: str) -> Ending:
         reason = self.spoke.failure(child) or ending.reason

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from patchtide.core.campaign import Campaign
-from patchtide.core.errors import Busy, Refused
+from patchtide.core.errors import Busy, Overtaken, Refused
 from patchtide.core.location import Location, grid
 from patchtide.core.outcome import Cause
 from patchtide.core.registration import claimed
@@ -36,7 +36,7 @@ from patchtide.core.run import (
     open_run,
 )
 from patchtide.flow.cloud import Automation, Inquiries, Now, Organization, Registry, Runs
-from patchtide.flow.each import each
+from patchtide.flow.each import TickFailed, each
 from patchtide.flow.step import step
 
 logger = logging.getLogger(__name__)
@@ -57,10 +57,12 @@ class Dispatcher:
     now: Now
 
 
-def dispatch(at: Dispatcher) -> list[str]:
-    """The campaigns and runs that failed this time; each was logged, and none kept another from its turn."""
+def dispatch(at: Dispatcher) -> None:
+    """Everything that is due, done. Raises TickFailed at the end, naming what failed."""
     failed = each(list(at.registry.due(at.now())), lambda campaign: claim(campaign, at))
-    return failed + each(list(at.runs.due(at.now())), lambda run: advance(run, at))
+    failed += each(list(at.runs.due(at.now())), lambda run: advance(run, at))
+    if failed:
+        raise TickFailed(failed)
 
 
 def claim(campaign: str, at: Dispatcher) -> None:
@@ -79,7 +81,15 @@ def claim(campaign: str, at: Dispatcher) -> None:
         spec.cutoff,
         at.now(),
     )
-    at.registry.claim(claimed(held, spec), run)
+    try:
+        at.registry.claim(claimed(held, spec), run)
+    except Overtaken:
+        if at.registry.get(campaign) != held:
+            raise
+        # Nobody moved it on, so it is the run that exists already: the occurrence is taken, and must not be asked for for ever.
+        at.registry.save(claimed(held, spec))
+        logger.warning("%s had its run %s already", campaign, run.id)
+        return
     logger.info("opened %s, window %s to %s", run.id, run.window.start, run.window.end)
 
 
@@ -151,13 +161,20 @@ def _start(run: Run, execution: Execution, at: Dispatcher) -> Iterator[Seen]:
     try:
         yield Started(execution.key, at.automation.start(execution.request), at.now())
     except Refused as refused:
-        yield StartRefused(execution.key, str(refused))
+        # A second ask may be refused though the first was taken: only what carries no execution was never started.
+        asked_before = execution.first_asked_at != execution.asked_at
+        found = _found(execution, at) if asked_before else None
+        yield Started(execution.key, found, at.now()) if found else StartRefused(execution.key, str(refused))
 
 
 def _find(execution: Execution, at: Dispatcher) -> Iterator[Seen]:
+    found = _found(execution, at)
+    yield Started(execution.key, found, at.now()) if found else NotThere(execution.key)
+
+
+def _found(execution: Execution, at: Dispatcher) -> str | None:
     try:
-        found = at.automation.find(execution.token)
+        return at.automation.find(execution.token)
     except Refused as refused:
         # Not knowing is no reason to start again: it stays as it is, and the log says so every few minutes.
         raise Busy("find", refused.code, refused.message) from refused
-    yield Started(execution.key, found, at.now()) if found else NotThere(execution.key)

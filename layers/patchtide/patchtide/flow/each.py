@@ -6,11 +6,18 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from patchtide.core.errors import Overtaken
+from patchtide.core.errors import Overtaken, PatchtideError
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+class TickFailed(PatchtideError):  # noqa: N818
+    """Some campaigns or runs failed in this tick; each was logged, and none kept another from its turn."""
+
+    def __init__(self, failed: Iterable[object]) -> None:
+        super().__init__(f"failed: {', '.join(map(str, failed))}")
 
 
 def each(items: Iterable[T], story: Callable[[T], object]) -> list[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,8 @@ from patchtide.core.document import SERVICE_FIELDS, Reading, read
 from patchtide.core.problem import Problem
 from patchtide.core.registration import Registration, accept, digest, retired
 from patchtide.flow.cloud import Alerts, Items, Now, Registry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,23 @@ def take(campaign: str, at: Intake) -> None:
     fingerprint = digest(written)
     if item.get("specHash") == fingerprint and (item.get("status") == "INVALID" or _stands(held, fingerprint)):
         return
-    reading = read(written, default_regions=at.default_regions, now=at.now())
+    reading = _read(written, at)
     if reading.campaign is None:
         at.alerts.publish(_refusal(campaign, reading, held, fingerprint))
     elif not _stands(held, fingerprint):
         held = accept(held, reading.campaign, fingerprint, at.now())
         at.registry.take(held, reading.campaign)
     at.items.write_back(campaign, status_of(reading, held, fingerprint, at.now()))
+
+
+def _read(written: Mapping[str, object], at: Intake) -> Reading:
+    try:
+        return read(written, default_regions=at.default_regions, now=at.now())
+    except Exception as error:  # whatever a document does to the validator, its author must hear of it
+        logger.exception("a document could not be read")
+        return Reading(
+            None, (Problem("", "internal", f"this document could not be read: {error}", "Please report it"),)
+        )
 
 
 def _stands(held: Registration | None, fingerprint: str) -> bool:
@@ -91,7 +104,7 @@ def _message(reading: Reading, held: Registration | None, problems: tuple[Proble
         stands = f" Version {held.version} stays in force." if held and not held.deleted else ""
         return f"{len(problems)} error{'s' if len(problems) > 1 else ''}: {said}.{stands}"
     if reading.campaign.schedule is None and held and held.next_at is None and reading.campaign.enabled:
-        if held.last_at:
+        if held.ran and held.last_at:
             ran = f"Ran once, for {held.last_at:%Y-%m-%dT%H:%M:%SZ}: an ad hoc campaign runs once."
         else:
             ran = "Lost its schedule in an edit, so it is not run."

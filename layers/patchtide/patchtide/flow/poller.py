@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose
 from patchtide.core.errors import Refused
@@ -39,9 +40,10 @@ from patchtide.core.run import (
 )
 from patchtide.core.view import LocationStep
 from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, Runs
-from patchtide.flow.each import each
+from patchtide.flow.each import TickFailed, each
 from patchtide.flow.step import step
 
+NOT_FOUND = "AutomationExecutionNotFoundException"
 MINE = (Look, Stop, Close, AskEvidence, GiveUpEvidence, Publish, Tell)
 
 
@@ -58,9 +60,10 @@ class Poller:
     now: Now
 
 
-def poll(at: Poller) -> list[str]:
-    """The runs that failed this time; each was logged, and none kept another from its turn."""
-    return each(list(at.runs.due(at.now())), lambda run: advance(run, at))
+def poll(at: Poller) -> None:
+    """Everything that is due, done. Raises TickFailed at the end, naming what failed."""
+    if failed := each(list(at.runs.due(at.now())), lambda run: advance(run, at)):
+        raise TickFailed(failed)
 
 
 def advance(run_id: str, at: Poller) -> None:
@@ -90,15 +93,19 @@ def _perform(command: Command, run: Run, at: Poller) -> Iterable[Seen]:
 
 def _look(run: Run, execution: Execution, at: Poller) -> Iterator[Seen]:
     assert execution.id  # noqa: S101 - what runs has an id
+    too_late = at.now() >= run.window.end + STOP_GRACE
     try:
         view = at.automation.look(execution.id)
     except Refused as refused:
-        # A just started execution may not be visible yet; one that stays invisible is no longer known.
+        # A just started execution may not be visible yet; one that stays invisible is no longer known. Any other refusal
+        # says nothing about it: it may be patching right now, so it is neither over nor forgotten.
+        if refused.code != NOT_FOUND and not too_late:
+            raise
         if execution.started_at and at.now() < execution.started_at + VISIBLE:
             return
-        yield from _lost(run, execution, "Unknown", f"Automation does not know it any more: {refused.message}", at)
+        yield from _lost(run, execution, "Unknown", f"Automation does not tell of it any more: {refused.message}", at)
         return
-    if not view.over and at.now() >= run.window.end + STOP_GRACE:
+    if not view.over and too_late:
         yield from _lost(run, execution, "TimedOut", "still running long after its window", at)
     elif view.over or view.mark != execution.mark:
         ended = _end(run, execution, view.steps(), at)
@@ -166,7 +173,8 @@ def _ask_evidence(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
 
 def _give_up(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
     sentence = "its evidence could not be read, however often it was tried"
-    for where in at.runs.locations(run.id, wave, LocationState.ENDED):
+    left = [at.runs.locations(run.id, wave, state) for state in (LocationState.RESOLVED, LocationState.ENDED)]
+    for where in chain(*left):
         for page in range(where.pages_collected, where.pages):
             unread = (Result(i, Outcome.UNVERIFIED, Cause.UNREADABLE, sentence) for i in at.runs.roster(where, page))
             at.runs.record(where, page, unread)
@@ -181,7 +189,7 @@ def _publish(run: Run, kind: AlertKind, at: Poller) -> Iterator[Seen]:
 
 
 def _briefing(run: Run, at: Poller) -> Briefing:
-    bare = Briefing(run, at.registry.spec(run.campaign, run.spec).timezone)
+    bare = Briefing(run, _timezone(run, at))
     causes = [cause for cause, _ in bare.causes()[:MAX_CAUSES]]
     return Briefing(
         run,
@@ -190,6 +198,14 @@ def _briefing(run: Run, at: Poller) -> Briefing:
         unreachable=at.runs.problems(run.id, "location#", 20) if bare.out_of_reach else (),
         warnings=tuple(_warnings(run)),
     )
+
+
+def _timezone(run: Run, at: Poller) -> str:
+    """The campaign's zone; UTC where its version cannot be read, since people must be told all the same."""
+    try:
+        return at.registry.spec(run.campaign, run.spec).timezone
+    except Refused:
+        return "UTC"
 
 
 def _warnings(run: Run) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from patchtide.core.errors import Busy, Overtaken
+from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
 from patchtide.core.run import Command, Counted, Run, Seen, ask, due, fold
 from patchtide.flow.cloud import Now, Runs
 
@@ -19,12 +19,14 @@ def step(run_id: str, runs: Runs, mine: tuple[type[Command], ...], perform: Perf
     """This worker does what is due and its to do.
 
     What is about to be done is noted and saved first, so that a second worker leaves it alone. Each command is performed
-    once per turn, however often it stays due. Raises Overtaken when somebody else was at it before anything was done.
+    once per turn, however often it stays due. Raises Overtaken when somebody else was at it, and Refused, at the end, when
+    AWS refused a command: somebody has to mend something before it can be done.
     """
     dossier = runs.load(run_id)
     kept = dossier.run
     seen: Sequence[Seen] = [Counted(wave, tally) for wave, tally in dossier.tallies.items()]
     done: set[Command] = set()
+    refusals: list[Refused] = []
     while True:
         run = fold(kept, seen, now())
         todo = [command for command in due(run, now()) if isinstance(command, mine) and command not in done]
@@ -32,22 +34,28 @@ def step(run_id: str, runs: Runs, mine: tuple[type[Command], ...], perform: Perf
         if noted != kept:
             try:
                 kept = runs.save(kept, noted, now())
-            except Overtaken:
+            except CloudError:
                 if done:
                     _keep(seen, run_id, runs, now)
                 raise
         if not todo:
-            return
+            break
         done.update(todo)
-        seen = list(_performed(todo, kept, perform))
+        seen = list(_performed(todo, kept, perform, refusals))
+    if refusals:
+        raise refusals[0]
 
 
-def _performed(todo: Iterable[Command], run: Run, perform: Perform) -> Iterator[Seen]:
+def _performed(todo: Iterable[Command], run: Run, perform: Perform, refusals: list[Refused]) -> Iterator[Seen]:
+    """The answers of all that could be performed: what one command is refused takes nothing from what another saw."""
     for command in todo:
         try:
             yield from perform(command, run)
         except Busy as busy:  # it stays due, and is asked for again
             logger.warning("run %s: %s must wait: %s", run.id, type(command).__name__, busy)
+        except Refused as refused:
+            logger.error("run %s: %s was refused: %s", run.id, type(command).__name__, refused)  # noqa: TRY400 - said in full
+            refusals.append(refused)
 
 
 def _keep(seen: Sequence[Seen], run_id: str, runs: Runs, now: Now) -> None:
