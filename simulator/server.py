@@ -127,16 +127,20 @@ def serve(
     """The local world until Ctrl-C or SIGTERM, with what to type to use it; `ready` is told its environment."""
     console.print("Starting the local world: a few seconds...")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us wants the servers ended as well
-    with local(port, seed, speed, minute) as running:
-        accounts = ", ".join(account.name for account in running.world.organization.accounts.values())
-        console.print(f"Ready: {len(running.world.organization.nodes)} instances; accounts {accounts}.\n", markup=False)
-        console.print("In another shell:\n", markup=False)
-        for name, value in running.environment.items():
-            console.print(f"  export {name}={value}", markup=False)
-        console.print("\nThen for example: patchtide campaign list\nCtrl-C stops it.", markup=False)
-        ready(running.environment)
-        try:
+    try:
+        with local(port, seed, speed, minute) as running:
+            _tell(running, console)
+            ready(running.environment)
             while True:
                 time.sleep(3600)
-        except KeyboardInterrupt:
-            console.print("Stopped.")
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+
+
+def _tell(running: Local, console: Console) -> None:
+    accounts = ", ".join(account.name for account in running.world.organization.accounts.values())
+    console.print(f"Ready: {len(running.world.organization.nodes)} instances; accounts {accounts}.\n", markup=False)
+    console.print("In another shell:\n", markup=False)
+    for name, value in running.environment.items():
+        console.print(f"  export {name}={value}", markup=False)
+    console.print("\nThen for example: patchtide campaign list\nCtrl-C stops it.", markup=False)

@@ -21,7 +21,9 @@ AWS = ROOT / ".tools/awscli/bin/aws"
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "COLUMNS": "200"}
+    # Under `make test` the words here would be taken for a part of that make's own work.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment = {**inherited, "SAM_CLI_TELEMETRY": "0", "COLUMNS": "200"}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
