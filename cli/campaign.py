@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import Exit, Format, Output, fail, now, say, write_fields, write_json, write_table
-from cli.hub import STACK, Hub, Profile, RegionName, StackName, hub
+from cli.hub import STACK, Hub, Profile, RegionName, StackName, hub, principal
 
 app = typer.Typer(no_args_is_help=True, help="Apply, list and show campaigns.")
 
@@ -58,7 +58,10 @@ def _apply(name: str, wanted: Mapping[str, object], at: Hub, wait: int) -> dict[
     gone = {
         field: None for field in held if field not in wanted and field not in SERVICE_FIELDS and field != "campaign"
     }
-    at.items.apply(name, {**wanted, **gone})
+    # Who wrote it stands beside a digest of what was written: an edit by other means leaves a digest that is not its own.
+    written = digest({"campaign": name, **{field: value for field, value in wanted.items() if value is not None}})
+    author = {"principal": principal(), "digest": written}
+    at.items.apply(name, {**wanted, **gone, "updatedBy": author})
     after = at.items.get(name) or {}
     expected = digest({key: value for key, value in after.items() if key not in SERVICE_FIELDS})
     for _ in range(wait * 2):
@@ -70,14 +73,14 @@ def _apply(name: str, wanted: Mapping[str, object], at: Hub, wait: int) -> dict[
 
 
 def _stored(value: object) -> object:
-    """A YAML value as DynamoDB takes it: no floats, no dates."""
-    if isinstance(value, float):
+    """A YAML value as DynamoDB takes it, and gives it back: numbers as decimals, no dates."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return Decimal(str(value))
     if isinstance(value, Mapping):
         return {str(name): _stored(entry) for name, entry in value.items()}
     if isinstance(value, list):
         return [_stored(entry) for entry in value]
-    return value if value is None or isinstance(value, (str, int, bool, Decimal)) else str(value)
+    return value if value is None or isinstance(value, (str, bool)) else str(value)
 
 
 def _summary(item: Mapping[str, Any]) -> dict[str, Any]:

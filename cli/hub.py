@@ -16,6 +16,7 @@ from cli.console import Exit, fail, now
 if TYPE_CHECKING:
     from patchtide.aws.items import Items
     from patchtide.aws.runs import Registry, Runs
+    from patchtide.aws.service import Switch
 
 Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile.", rich_help_panel="Hub")]
 RegionName = Annotated[str | None, typer.Option("--region", help="The hub's Region.", rich_help_panel="Hub")]
@@ -27,11 +28,12 @@ STACK = "patchtide"
 
 @dataclass(frozen=True)
 class Hub:
-    """The hub's tables."""
+    """The hub's tables, and the switch that pauses everything."""
 
     items: Items
     registry: Registry
     runs: Runs
+    switch: Switch
 
 
 @contextmanager
@@ -60,13 +62,26 @@ def _open(stack: str) -> Hub:
     from patchtide.aws import clients
     from patchtide.aws.items import Items
     from patchtide.aws.runs import Registry, Runs
+    from patchtide.aws.service import Switch
     from patchtide.aws.table import Table
 
     names = _names(stack)
     table = Table(clients.dynamodb(), names["RunsTable"])
     return Hub(
-        Items(clients.dynamodb(), names["CampaignsTable"]), Registry(table), Runs(table, timedelta(days=365), now)
+        Items(clients.dynamodb(), names["CampaignsTable"]),
+        Registry(table),
+        Runs(table, timedelta(days=365), now),
+        Switch(table),
     )
+
+
+def principal() -> str:
+    """Who is calling, as AWS STS says it: what anybody could claim of themselves is not asked for."""
+    from patchtide.aws import clients
+    from patchtide.aws.faults import asking
+
+    with asking("ask who you are"):
+        return clients.sts().get_caller_identity()["Arn"]
 
 
 def _names(stack: str) -> dict[str, str]:

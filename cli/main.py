@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import Annotated
 
 import typer
 
-from cli import campaign, local, run, validate
+from cli import campaign, local, pause, run, validate
 from cli.console import data
 from patchtide import __version__
+
+# The locked time zones, which are the functions' own: this machine's may be of another year, and say another hour.
+zoneinfo.reset_tzpath(to=())
 
 app = typer.Typer(
     name="patchtide",
@@ -21,6 +25,8 @@ app.command()(validate.schema)
 app.command()(validate.schedule)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(run.app, name="run")
+app.command()(pause.pause_all)
+app.command()(pause.resume_all)
 app.command()(local.demo)
 app.add_typer(local.app, name="local")
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import Exit, Format, Output, data, fail, now, say, stamp, write_fields, write_json, write_table
-from cli.hub import STACK, Hub, Profile, RegionName, StackName, hub
+from cli.hub import STACK, Hub, Profile, RegionName, StackName, hub, principal
 from patchtide.core.summary import counts, progress, summary
 
 if TYPE_CHECKING:
+    from patchtide.core.orders import Kind
     from patchtide.core.run import Run
     from patchtide.core.view import Dossier
 
-app = typer.Typer(no_args_is_help=True, help="List, show and watch runs.")
+app = typer.Typer(no_args_is_help=True, help="List, show and watch runs; approve, reject, stop and retry them.")
 
 RunId = Annotated[str, typer.Argument(help="The run's id, e.g. dev-weekly-20261128T2200Z.")]
 
@@ -131,6 +132,119 @@ def watch(
             _pause(every)
     if not _fine(dossier.run):
         raise typer.Exit(Exit.RUN_FAILED)
+
+
+Wait = Annotated[int, typer.Option(help="Seconds to wait for the service's answer; 0 does not wait.")]
+Reason = Annotated[str, typer.Option(help="Why. It goes into the record and the mail.")]
+
+
+@app.command()
+def approve(
+    run: RunId,
+    wave: Annotated[str, typer.Argument(help="The wave that waits for approval.")],
+    digest: Annotated[
+        str, typer.Option(help="What you were shown, as the mail names it; else what is shown now.")
+    ] = "",
+    wait: Wait = 120,
+    profile: Profile = None,
+    region: RegionName = None,
+    stack: StackName = STACK,
+) -> None:
+    """Let a wave begin. It binds to what was shown: where that has changed since, it is refused."""
+    with hub(profile, region, stack) as at:
+        shown = digest or _show_wave(run, wave, at)
+        _order("approve", run, at, wait, wave=wave, digest=shown)
+
+
+@app.command()
+def reject(
+    run: RunId,
+    wave: Annotated[str, typer.Argument(help="The wave that waits for approval.")],
+    reason: Reason,
+    digest: Annotated[str, typer.Option(help="What you were shown; else what is shown now.")] = "",
+    wait: Wait = 120,
+    profile: Profile = None,
+    region: RegionName = None,
+    stack: StackName = STACK,
+) -> None:
+    """Have a wave that waits for approval skipped, and those behind it."""
+    with hub(profile, region, stack) as at:
+        shown = digest or _show_wave(run, wave, at)
+        _order("reject", run, at, wait, wave=wave, digest=shown, reason=reason)
+
+
+@app.command()
+def stop(
+    run: RunId,
+    after_current: Annotated[
+        bool, typer.Option("--after-current", help="Let the wave that is under way go on to its end.")
+    ] = False,
+    reason: Reason = "",
+    wait: Wait = 120,
+    profile: Profile = None,
+    region: RegionName = None,
+    stack: StackName = STACK,
+) -> None:
+    """Have nothing more of a run begin. What waits is taken back; what is being patched finishes."""
+    with hub(profile, region, stack) as at:
+        _order("stop", run, at, wait, now=not after_current, reason=reason)
+
+
+@app.command()
+def retry(
+    run: RunId,
+    failed_only: Annotated[
+        bool,
+        typer.Option(
+            "--failed-only", help="Only what failed, is unverified or was not started; not waves never begun."
+        ),
+    ] = False,
+    reason: Reason = "",
+    wait: Wait = 120,
+    profile: Profile = None,
+    region: RegionName = None,
+    stack: StackName = STACK,
+) -> None:
+    """Try again what an ended run left undone: a run of its own, whose window opens now."""
+    with hub(profile, region, stack) as at:
+        _order("retry", run, at, wait, failed_only=failed_only, reason=reason)
+
+
+def _show_wave(run: str, name: str, at: Hub) -> str:
+    """The digest of what a wave would do now, once people have been shown what that is."""
+    dossier = at.runs.load(run)
+    found = next((wave for wave in dossier.run.waves if wave.name == name), None)
+    if found is None:
+        fail(Exit.ERROR, f"{run} has no wave {name!r}. It has {', '.join(wave.name for wave in dossier.run.waves)}")
+    window = dossier.run.window_of(found)
+    say(
+        f"Wave {name} of {run}: {found.tally.instances} instances in {found.locations} locations, "
+        f"{stamp(window.start)} to {stamp(window.end)}, digest {found.digest or 'not known yet'}"
+    )
+    return found.digest
+
+
+def _order(kind: Kind, run: str, at: Hub, wait: int, **said: Any) -> None:
+    """Give the order, as whoever AWS says is calling, and wait for the answer."""
+    from uuid import uuid4
+
+    from patchtide.core.orders import Order
+
+    at.runs.load(run)  # an order to a run that is not there would wait for ever
+    order = Order(str(uuid4()), kind, principal(), now(), **said)
+    at.runs.order(run, order)
+    answer = None
+    for _ in range(wait * 2):
+        answer = at.runs.answer_to(run, order.id)
+        if answer:
+            break
+        time.sleep(0.5)
+    if answer is None:
+        fail(Exit.TIMED_OUT, f"{kind} was asked for, as {order.by}. The service takes it in within two minutes.")
+    accepted, text = answer
+    if not accepted:
+        fail(Exit.ERROR, f"Not accepted: {text}")
+    say(f"Accepted, as {order.by}: {text}")
 
 
 def _fine(run: Run) -> bool:

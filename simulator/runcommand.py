@@ -194,7 +194,9 @@ class RunCommand:
         self._commands.setdefault((account, region), {})[command.id] = command
         self._world.clock.after(1, lambda: self._go_on(command))
         if nodes:
-            command.expiry = self._world.clock.after(command.timeout, lambda: self._expire(command))
+            by_turn = self._world.switches.delivery_timeout == "turn"
+            lasts = command.timeout + EXECUTION_TIMEOUT if by_turn else command.timeout
+            command.expiry = self._world.clock.after(lasts, lambda: self._expire(command))
         return command
 
     def _targets(self, account: str, region: str, params: Params) -> list[Node]:
@@ -262,6 +264,12 @@ class RunCommand:
         command.status = command.details = "InProgress"
         latency = self._world.random("delivery", command.id, invocation.node.id).uniform(1, 4)
         self._world.clock.after(latency, lambda: self._arrive(command, invocation))
+        if self._world.switches.delivery_timeout == "turn":
+            self._world.clock.after(command.timeout, lambda: self._expire_one(command, invocation))
+
+    def _expire_one(self, command: Command, invocation: Invocation) -> None:
+        if invocation.delivered_at is None and not invocation.over:
+            self._finish(command, invocation, "DeliveryTimedOut")
 
     def _arrive(self, command: Command, invocation: Invocation) -> None:
         node = invocation.node

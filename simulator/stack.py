@@ -27,7 +27,17 @@ from simulator.world import World
 
 MINUTE = timedelta(minutes=1)
 STREAM_TRIES = 10
-IDLE_CALLS = 3  # what a tick asks of the index when nothing is due
+CLIENTS = (
+    clients.cloudwatch,
+    clients.dynamodb,
+    clients.organizations,
+    clients.s3,
+    clients.sns,
+    clients.sqs,
+    clients.ssm,
+    clients.sts,
+)
+IDLE_CALLS = 5  # what a tick asks of the index when nothing is due
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,8 @@ class Stack:
                 return f"https://sqs.{region}.amazonaws.com/{account}/{resource}"
             case "AWS::SQS::Queue", "Arn":
                 return f"arn:aws:sqs:{region}:{account}:{resource}"
+            case "AWS::S3::Bucket", "":
+                return f"patchtide-{account}-{resource.lower()}"
             case "AWS::SNS::Topic", _:
                 return f"arn:aws:sns:{region}:{account}:{resource}"
             case "AWS::IAM::Role", "Arn":
@@ -105,6 +117,11 @@ class Stack:
         for name in self.template.of_type("AWS::SNS::Topic"):
             topic = self._client("sns").create_topic(Name=name)["TopicArn"]
             self._mailbox(topic)
+        for name in self.template.of_type("AWS::S3::Bucket"):
+            self._client("s3").create_bucket(
+                Bucket=self._attribute(name, ""),
+                CreateBucketConfiguration={"LocationConstraint": self.template.region},
+            )
         for properties in self.template.of_type("AWS::SSM::Document").values():
             self._client("ssm").create_document(
                 Name=properties["Name"],
@@ -112,7 +129,7 @@ class Stack:
                 DocumentType=properties["DocumentType"],
                 DocumentFormat="JSON",
             )
-        for made in (clients.dynamodb, clients.ssm, clients.sqs, clients.sns, clients.sts, clients.organizations):
+        for made in CLIENTS:
             made.cache_clear()
 
     def _mailbox(self, topic: str) -> None:

@@ -34,6 +34,8 @@ class Switches:
     """Whether an execution ends Failed though no more targets failed than its MaxErrors allows (seen so in the field)."""
     zero_targets: Literal["Success", "Failed"] = "Success"
     """How a child execution, or a command, ends that finds no target at all."""
+    delivery_timeout: Literal["command", "turn"] = "command"
+    """Whether an instance may wait for its turn until the command's delivery timeout, or is given that time when its turn comes."""
     incomplete_command: Literal["Success", "Failed"] = "Failed"
     """The status of a command whose details are Incomplete: some failed, fewer than MaxErrors allows."""
     stop_reaches_children: bool = False

@@ -1,6 +1,10 @@
-"""What every test stands on: no credentials of anybody's, no Region by accident."""
+"""What every test stands on: no credentials of anybody's, no Region by accident, and the time zones that are deployed."""
+
+import zoneinfo
 
 import pytest
+
+zoneinfo.reset_tzpath(to=())  # the locked tzdata, as in the functions, and not whatever this machine has
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from patchtide.aws import clients
 from patchtide.aws.automation import Automation
+from patchtide.aws.calendars import Alarms, Calendars, FreezeFiles
 from patchtide.aws.inquiries import Inquiries
 from patchtide.aws.organization import Organization
 from patchtide.aws.runs import Registry, Runs
+from patchtide.aws.service import Slots, Switch
 from patchtide.aws.settings import Settings
 from patchtide.aws.table import Table
 from patchtide.core.request import Hub
 from patchtide.flow.dispatcher import Dispatcher, dispatch
+from patchtide.flow.permits import Guards
 
 
 def now() -> datetime:
@@ -27,13 +30,24 @@ def now() -> datetime:
 logger = Logger()
 settings = Settings.from_environment()
 table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
+registry = Registry(table)
 dispatcher = Dispatcher(
-    registry=Registry(table),
+    registry=registry,
     runs=Runs(table, settings.retention, now),
     automation=Automation(clients.ssm()),
     organization=Organization(clients.organizations()),
     inquiries=Inquiries(clients.sqs(), settings["COLLECTOR_QUEUE_URL"]),
-    hub=Hub(settings["ADMINISTRATION_ROLE_ARN"]),
+    slots=Slots(table),
+    guards=Guards(
+        registry=registry,
+        switch=Switch(table),
+        calendars=Calendars(clients.ssm()),
+        files=FreezeFiles(clients.s3, settings["REPORTS_BUCKET"]),
+        alarms=Alarms(clients.cloudwatch),
+        now=now,
+    ),
+    hub=Hub(settings["ADMINISTRATION_ROLE_ARN"], int(settings["MAX_INSTANCES_IN_FLIGHT"])),
+    other_approver=settings["REQUIRE_OTHER_APPROVER"] == "yes",
     now=now,
 )
 

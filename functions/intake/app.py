@@ -14,20 +14,28 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from patchtide.aws import clients
 from patchtide.aws.alerts import Alerts
 from patchtide.aws.items import Items
-from patchtide.aws.runs import Registry
+from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.settings import Settings
 from patchtide.aws.table import Table
 from patchtide.flow.intake import Intake, take
 
+
+def now() -> datetime:
+    """The moment, read here and nowhere else."""
+    return datetime.now(UTC)
+
+
 logger = Logger()
 settings = Settings.from_environment()
 processor = BatchProcessor(event_type=EventType.DynamoDBStreams)
+table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
 intake = Intake(
     items=Items(clients.dynamodb(), settings["CAMPAIGNS_TABLE"]),
-    registry=Registry(Table(clients.dynamodb(), settings["RUNS_TABLE"])),
+    registry=Registry(table),
+    runs=Runs(table, settings.retention, now),
     alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"]),
     default_regions=settings.default_regions,
-    now=lambda: datetime.now(UTC),
+    now=now,
 )
 
 

@@ -16,10 +16,12 @@ from patchtide.core.document import read
 from patchtide.core.errors import Overtaken, Refused
 from patchtide.core.evidence import Ending
 from patchtide.core.location import Location
+from patchtide.core.opening import open_run
 from patchtide.core.outcome import Cause, Instance, Outcome, Result
 from patchtide.core.registration import accept, claimed
 from patchtide.core.roster import LocationState
-from patchtide.core.run import Execution, Run, Tally, open_run
+from patchtide.core.run import Execution, Run
+from patchtide.core.tally import Tally
 from simulator.template import ROOT, Template, load
 
 NOW = datetime(2026, 12, 12, 21, 45, tzinfo=UTC)
@@ -67,13 +69,22 @@ def run(registry: Registry) -> Run:
     held = registry.get("dev")
     assert held
     assert held.next_at
-    opened = open_run("dev", 1, "schedule", held.next_at, ["all"], timedelta(hours=4), timedelta(hours=1), NOW)
+    opened = open_run(held, CAMPAIGN, NOW)
     registry.claim(claimed(held, CAMPAIGN), opened)
     return opened
 
 
 def nodes(count: int) -> list[Instance]:
     return [Instance(f"i-{number:017x}", f"web-{number}", "Linux", "Online") for number in range(count)]
+
+
+UNTIL = NOW + timedelta(hours=6)
+
+
+def freeze(runs: Runs, run: Run, count: int) -> None:
+    at = runs.location(run.id, "all", WHERE)
+    assert at
+    runs.freeze(at, nodes(count), runs.holds(WHERE), UNTIL, NOW)
 
 
 def test_a_version_comes_back_as_it_was_taken(registry: Registry) -> None:
@@ -140,8 +151,8 @@ def test_a_frozen_location_is_counted_once_and_stays_as_it_was(runs: Runs, run: 
     runs.add_locations(run.id, "all", [WHERE])
     before = runs.location(run.id, "all", WHERE)
     assert before
-    runs.freeze(before, nodes(120))
-    runs.freeze(before, nodes(7))
+    runs.freeze(before, nodes(120), runs.holds(WHERE), UNTIL, NOW)
+    runs.freeze(before, nodes(7), runs.holds(WHERE), UNTIL, NOW)
     assert runs.load(run.id).tallies == {"all": Tally(resolved=1, instances=120)}
     after = runs.location(run.id, "all", WHERE)
     assert after
@@ -150,7 +161,7 @@ def test_a_frozen_location_is_counted_once_and_stays_as_it_was(runs: Runs, run: 
 
 def test_a_page_of_evidence_is_counted_once_whoever_brings_it(runs: Runs, run: Run) -> None:
     runs.add_locations(run.id, "all", [WHERE])
-    runs.freeze(runs.location(run.id, "all", WHERE), nodes(60))  # type: ignore[arg-type]
+    freeze(runs, run, 60)
     runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
     at = runs.location(run.id, "all", WHERE)
     assert at
@@ -170,7 +181,7 @@ def test_a_page_of_evidence_is_counted_once_whoever_brings_it(runs: Runs, run: R
 
 def test_a_location_that_ended_or_was_left_out_does_not_end_again(runs: Runs, run: Run) -> None:
     runs.add_locations(run.id, "all", [WHERE])
-    runs.freeze(runs.location(run.id, "all", WHERE), nodes(1))  # type: ignore[arg-type]
+    freeze(runs, run, 1)
     runs.end(run.id, "all", WHERE, Ending("Success"), "child", NOW)
     runs.end(run.id, "all", WHERE, Ending("Failed"), None, NOW)
     found = runs.location(run.id, "all", WHERE)
@@ -180,7 +191,7 @@ def test_a_location_that_ended_or_was_left_out_does_not_end_again(runs: Runs, ru
 
 def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, table: Table) -> None:
     runs.add_locations(run.id, "all", [WHERE])
-    runs.freeze(runs.location(run.id, "all", WHERE), nodes(1))  # type: ignore[arg-type]
+    freeze(runs, run, 1)
     runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
     at = runs.location(run.id, "all", WHERE)
     assert at
@@ -190,14 +201,14 @@ def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, 
     items = table.client.scan(TableName="runs")["Items"]
     lasting = {item["sk"] for item in items if "expiresAt" not in item}
     assert all(str(name).startswith(("registration", "version", "occurrence")) for name in lasting)
-    assert {str(item["expiresAt"]) for item in items if "expiresAt" in item} == {
-        str(int((NOW + timedelta(days=30)).timestamp()))
-    }
+    kept = {str(item["sk"]): int(str(item["expiresAt"])) for item in items if "expiresAt" in item}
+    assert kept.pop("holds") == int((UNTIL + timedelta(days=1)).timestamp())
+    assert set(kept.values()) == {int((NOW + timedelta(days=30)).timestamp())}
 
 
 def test_an_instance_row_stays_small(runs: Runs, run: Run, table: Table) -> None:
     runs.add_locations(run.id, "all", [WHERE])
-    runs.freeze(runs.location(run.id, "all", WHERE), nodes(1))  # type: ignore[arg-type]
+    freeze(runs, run, 1)
     runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
     at = runs.location(run.id, "all", WHERE)
     assert at

@@ -5,18 +5,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from patchtide.core.advance import TERMINAL
 from patchtide.core.alerts import MAX_BODY, Alert, Briefing, compose, invalid
 from patchtide.core.causes import FIXES
 from patchtide.core.document import read
-from patchtide.core.run import AlertKind, Execution, ExecutionState, Run, RunState, Tally, open_run
+from patchtide.core.run import AlertKind, Execution, Run
+from patchtide.core.states import ExecutionState, RunState, WaveState
+from patchtide.core.tally import Tally
+from tests.values import a_run as fresh_run
 
 START = datetime(2026, 12, 12, 22, tzinfo=UTC)
 KINDS: tuple[AlertKind, ...] = ("started", "succeeded", "incomplete", "failed", "no-targets", "missed")
 
 
-def a_run(tally: Tally, locations: int = 8, reason: str = "") -> Run:
-    run = open_run("prod-linux-monthly", 7, "schedule", START, ["all"], timedelta(hours=5), timedelta(hours=1), START)
-    wave = replace(run.waves[0], locations=locations, tally=tally, reason=reason)
+def a_run(tally: Tally, state: WaveState = WaveState.SETTLED, reason: str = "") -> Run:
+    run = fresh_run("prod-linux-monthly", START, START, duration=timedelta(hours=5), spec=7)
+    wave = replace(run.waves[0], state=state, locations=8, tally=tally, reason=reason)
     execution = Execution("all", 1, "{}", 8, "t", state=ExecutionState.ENDED, id="4f1c0000-0000-4000-8000-000000000000")
     return replace(
         run, waves=(wave,), executions=(execution,), started_at=START, ended_at=START + timedelta(minutes=91)
@@ -45,9 +49,9 @@ DENIED = ROW | {
 }
 
 
-def told(kind: AlertKind, tally: Tally = TALLY, reason: str = "") -> Alert:
-    briefing = Briefing(a_run(tally, reason=reason), "Europe/London", {"DISK_FULL": (ROW,) * 3}, (DENIED,))
-    return compose(kind, briefing)
+def told(kind: AlertKind, tally: Tally = TALLY, state: WaveState = WaveState.SETTLED, reason: str = "") -> Alert:
+    briefing = Briefing(a_run(tally, state, reason), "Europe/London", {"DISK_FULL": (ROW,) * 3}, (DENIED,))
+    return compose(kind, "", "", briefing)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,12 +107,12 @@ def test_a_missed_run_is_told_as_one() -> None:
 
 def test_times_are_local_and_utc() -> None:
     briefing = Briefing(a_run(TALLY), "America/New_York")
-    assert "Sat 12 Dec 17:00 EST (22:00Z)" in compose("started", briefing).body
+    assert "Sat 12 Dec 17:00 EST (22:00Z)" in compose("started", "all", "", briefing).body
 
 
 def test_a_run_that_could_not_be_prepared_says_why() -> None:
-    alert = told("failed", Tally(), reason="find the runbook My-Runbook: not found (InvalidDocument)")
-    assert "CAUSE find the runbook My-Runbook: not found (InvalidDocument)" in alert.body
+    alert = told("failed", Tally(), WaveState.BROKEN, reason="find the runbook My-Runbook: not found (InvalidDocument)")
+    assert "CAUSE wave all: find the runbook My-Runbook: not found (InvalidDocument)" in alert.body
     assert "could not be prepared" in alert.subject
 
 
@@ -117,12 +121,12 @@ def test_however_much_went_wrong_the_mail_fits() -> None:
     rows = (ROW | {"sentence": "x" * 500, "name": "n" * 256},) * 3
     tally = Tally(resolved=9, unreachable=9, instances=2_400_000, outcomes={"failed": 2_400_000}, causes=causes)
     briefing = Briefing(a_run(tally), "UTC", dict.fromkeys(causes, rows), (DENIED | {"sentence": "y" * 500},) * 20)
-    assert len(compose("failed", briefing).body.encode()) <= MAX_BODY
+    assert len(compose("failed", "", "", briefing).body.encode()) <= MAX_BODY
 
 
 def test_what_is_not_ascii_is_told_as_near_as_possible() -> None:
     briefing = Briefing(a_run(TALLY), "UTC", {"DISK_FULL": (ROW | {"name": "zürich-1"},)})
-    assert "zurich-1" in compose("failed", briefing).body
+    assert "zurich-1" in compose("failed", "", "", briefing).body
 
 
 def test_an_item_that_was_not_taken_is_told_with_all_its_errors() -> None:
@@ -135,4 +139,5 @@ def test_an_item_that_was_not_taken_is_told_with_all_its_errors() -> None:
 
 
 def test_every_end_of_a_run_has_its_alert() -> None:
-    assert {state.value.replace(" ", "-") for state in RunState} - {"open"} == set(KINDS) - {"started"}
+    assert set(TERMINAL) == set(RunState) - {RunState.OPEN}
+    assert {state.value.replace(" ", "-") for state in TERMINAL} == set(TERMINAL.values())

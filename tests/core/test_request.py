@@ -1,7 +1,8 @@
 """The request that is sent, against the blog's command line, AWS's model and AWS's limits."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from botocore.validate import ParamValidator
 
 from patchtide.core.document import read
 from patchtide.core.location import Location, grid, rectangles
-from patchtide.core.request import Hub, locations_of, plan
-from patchtide.core.run import Run, RunbookFacts, open_run
+from patchtide.core.request import Hub, Site, Work, locations_of, plan
+from patchtide.core.run import Execution, Run, RunbookFacts
 from simulator.protocol import Checker, service_model
+from tests.values import a_run as fresh_run
 
 HUB = Hub("arn:aws:iam::999900001111:role/AWS-SystemsManager-AutomationAdministrationRole")
 AT = datetime(2026, 12, 12, 22, tzinfo=UTC)
@@ -83,14 +85,19 @@ def check(request: dict[str, Any]) -> None:
 
 
 def a_run(parameters: tuple[str, ...] = BLOG) -> Run:
-    run = open_run("windows-monthly", 1, "adhoc", AT, ["all"], timedelta(hours=4), timedelta(hours=1), AT)
-    return Run(**{**run.__dict__, "runbook": RunbookFacts("2", "hash", parameters)})
+    return replace(fresh_run("windows-monthly", AT, AT), runbook=RunbookFacts("2", "hash", parameters))
+
+
+def planned(
+    item: dict[str, Any], sites: tuple[Site, ...], run: Run | None = None, hub: Hub = HUB
+) -> tuple[Execution, ...]:
+    campaign, run = read(item).valid(), run or a_run()
+    return plan(Work(campaign, run, campaign.waves[0], hub, run.window.last_start), sites)
 
 
 def requests(item: dict[str, Any], locations: tuple[Location, ...] | None = None, run: Run | None = None) -> list[Any]:
-    campaign = read(item).valid()
-    found = grid(ACCOUNTS, campaign.regions) if locations is None else locations
-    executions = plan(campaign, run or a_run(), campaign.waves[0], found, HUB)
+    found = grid(ACCOUNTS, read(item).valid().regions) if locations is None else locations
+    executions = planned(item, tuple(Site(location, 2) for location in found), run)
     return [json.loads(execution.request) for execution in executions]
 
 
@@ -164,9 +171,8 @@ def test_any_number_of_accounts_is_covered_exactly_once_within_awss_limits(accou
 
 
 def test_a_count_limits_all_executions_together() -> None:
-    campaign = read(ITEM).valid()
     locations = (*grid(ACCOUNTS, ["us-east-1"]), Location("111122223333", "us-west-2"))
-    executions = plan(campaign, a_run(), campaign.waves[0], locations, HUB)
+    executions = planned(ITEM, tuple(Site(location, 2) for location in locations))
     assert sorted((execution.share, execution.locations) for execution in executions) == [(1, 1), (2, 2)]
     assert {execution.limit for execution in executions} == {4}
 

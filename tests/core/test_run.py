@@ -6,54 +6,55 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchtide.core.outcome import Outcome
-from patchtide.core.run import (
-    EXECUTION_MOVES,
-    OVER,
-    PATIENCE,
-    STOPPED,
-    TOKEN_TRUST,
-    WAVE_MOVES,
+from patchtide.core.advance import fold
+from patchtide.core.commands import (
     AskEvidence,
     AskTargets,
-    Clock,
     Close,
-    Closed,
     Command,
-    Counted,
-    Execution,
-    ExecutionState,
     Find,
     GiveUpTargets,
-    Listed,
+    Halt,
     Look,
-    Looked,
-    NotThere,
+    Permit,
     Plan,
-    Planned,
     Prepare,
     Publish,
-    Published,
+    Start,
+    Stop,
+    Tell,
+)
+from patchtide.core.due import ask, due, wake_at
+from patchtide.core.gate import YES
+from patchtide.core.outcome import Outcome
+from patchtide.core.run import (
+    PATIENCE,
+    TOKEN_TRUST,
+    VISIBLE,
+    Execution,
     Run,
     RunbookFacts,
-    RunState,
+    evidence_since,
+)
+from patchtide.core.seen import (
+    Clock,
+    Closed,
+    Counted,
+    Listed,
+    Looked,
+    NotThere,
+    Permitted,
+    Planned,
+    Published,
     Seen,
-    Start,
     Started,
     StartRefused,
-    Stop,
-    Tally,
-    Tell,
     Told,
     Unpreparable,
-    WaveState,
-    ask,
-    due,
-    evidence_since,
-    fold,
-    open_run,
-    wake_at,
 )
+from patchtide.core.states import EXECUTION_MOVES, OVER, STOPPED, WAVE_MOVES, ExecutionState, RunState, WaveState
+from patchtide.core.tally import Tally
+from tests.values import a_run
 
 OPENED = datetime(2026, 12, 12, 21, 45, tzinfo=UTC)
 START = OPENED + timedelta(minutes=15)
@@ -64,7 +65,7 @@ DONE = replace(HALF, collected=2, outcomes={"compliant": 4})
 
 
 def opened() -> Run:
-    return open_run("dev", 1, "schedule", START, ["all"], timedelta(hours=4), timedelta(hours=1), OPENED)
+    return a_run("dev", START, OPENED)
 
 
 def execution(number: int = 1, share: int = 0, limit: int = 0) -> Execution:
@@ -84,6 +85,10 @@ def running() -> Run:
 
 def ended(run: Run | None = None, at: datetime = START) -> Run:
     return fold(run or running(), [Looked(KEY, "done", "3", "Success", over=True)], at)
+
+
+def permitted(run: Run) -> Run:
+    return fold(run, [Permitted("all", YES)], START)
 
 
 def commands(run: Run, now: datetime, *but: type[Command]) -> list[Command]:
@@ -110,7 +115,8 @@ def test_a_frozen_wave_is_planned_before_its_window_and_started_in_it() -> None:
     run = fold(opened(), [Listed("all", 2, FACTS), Counted("all", HALF)], OPENED)
     assert commands(run, OPENED) == [Plan("all")]
     assert commands(ready(), START - timedelta(seconds=1)) == []
-    assert commands(ready(), START) == [Start(KEY)]
+    assert commands(ready(), START) == [Permit("all")]
+    assert commands(permitted(ready()), START) == [Start(KEY)]
 
 
 def test_a_plan_of_which_a_part_was_lost_is_made_whole_and_nothing_ends_before() -> None:
@@ -159,14 +165,18 @@ def test_a_start_that_nobody_answered_is_asked_again_then_looked_for() -> None:
     assert commands(run, START + timedelta(minutes=1)) == []
     assert commands(run, START + PATIENCE) == [Start(KEY)]
     again = ask(run, [Start(KEY)], START + PATIENCE)
-    assert commands(again, START + TOKEN_TRUST) == [Find(KEY)]
+    assert commands(again, START + TOKEN_TRUST - timedelta(seconds=1)) == [Start(KEY)]
+    last = START + TOKEN_TRUST - timedelta(seconds=1)
+    asked = ask(again, [Start(KEY)], last)
+    assert commands(asked, last + VISIBLE - timedelta(seconds=1)) == []
+    assert commands(asked, last + VISIBLE) == [Find(KEY)]
     assert commands(run, START + timedelta(hours=3)) == [Find(KEY)]
 
 
 def test_a_start_found_missing_is_planned_again_inside_the_window_and_given_up_after_it() -> None:
     run = ask(ready(), [Start(KEY)], START)
     soon, late = START + TOKEN_TRUST, START + timedelta(hours=3)
-    assert commands(fold(run, [NotThere(KEY)], soon), soon) == [Start(KEY)]
+    assert commands(fold(run, [NotThere(KEY), Permitted("all", YES)], soon), soon, Publish) == [Start(KEY)]
     assert fold(run, [NotThere(KEY)], late).execution(KEY).state is ExecutionState.EXPIRED
 
 
@@ -192,9 +202,9 @@ def test_a_refused_start_fails_the_run_once_every_instance_is_accounted_for() ->
 def test_a_running_execution_is_looked_at_and_stopped_when_its_window_is_over() -> None:
     assert commands(running(), START, Publish) == [Look(KEY)]
     over = START + timedelta(hours=4)
-    assert commands(running(), over, Publish) == [Look(KEY), Stop(KEY)]
+    assert commands(running(), over, Publish, Halt) == [Look(KEY), Stop(KEY)]
     asked = ask(running(), [Stop(KEY)], over)
-    assert commands(asked, over, Publish) == [Look(KEY)]
+    assert commands(asked, over, Publish, Halt) == [Look(KEY)]
 
 
 def test_the_started_alert_is_raised_once_however_many_executions_start() -> None:
@@ -207,11 +217,11 @@ def test_the_started_alert_is_raised_once_however_many_executions_start() -> Non
 
 def test_an_alert_is_due_until_it_is_answered() -> None:
     run = running()
-    assert Publish("started") in due(run, START)
-    asked = ask(run, [Publish("started")], START)
-    assert Publish("started") not in due(asked, START + PATIENCE - timedelta(seconds=1))
-    assert Publish("started") in due(asked, START + PATIENCE)
-    assert fold(asked, [Published("started")], START).alerts == ()
+    assert Publish("started", "all") in due(run, START)
+    asked = ask(run, [Publish("started", "all")], START)
+    assert Publish("started", "all") not in due(asked, START + PATIENCE - timedelta(seconds=1))
+    assert Publish("started", "all") in due(asked, START + PATIENCE)
+    assert fold(asked, [Published(("started", "all", ""))], START).alerts == ()
 
 
 def test_evidence_that_is_missing_is_asked_for_every_minute() -> None:
@@ -247,7 +257,7 @@ def test_a_run_that_cannot_be_prepared_fails_with_the_reason() -> None:
 
 
 def test_where_the_limit_is_a_count_only_so_many_locations_are_at_work() -> None:
-    run = ready(*(execution(number, share=2, limit=5) for number in (1, 2, 3)))
+    run = permitted(ready(*(execution(number, share=2, limit=5) for number in (1, 2, 3))))
     assert commands(run, START) == [Start(("all", 1)), Start(("all", 2))]
     run = ask(run, [Start(("all", 1)), Start(("all", 2))], START)
     assert commands(run, START) == []
@@ -265,8 +275,8 @@ def test_a_frozen_wave_that_nobody_could_plan_ends_as_missed() -> None:
 
 def test_an_ended_run_asks_for_nothing_once_people_were_told() -> None:
     run = fold(ended(), [Counted("all", DONE)], START)
-    assert due(run, START) == (Publish("started"), Publish("succeeded"), Tell("succeeded"))
-    run = fold(run, [Published("started"), Published("succeeded"), Told("succeeded")], START)
+    assert due(run, START) == (Publish("started", "all"), Publish("succeeded"), Tell("succeeded"))
+    run = fold(run, [Published(("started", "all", "")), Published(("succeeded", "", "")), Told("succeeded")], START)
     assert due(run, START + timedelta(days=1)) == ()
     assert wake_at(run, START) is None
 
@@ -285,7 +295,7 @@ ALL_SEEN: list[Seen] = [
     Looked(KEY, "m", "3", "Failed", over=True),
     Started(KEY, "id-1", START),
     StartRefused(KEY, "why"),
-    Published("started"),
+    Published(("started", "all", "")),
     Told("ready"),
 ]
 

@@ -117,7 +117,7 @@ def test_a_clock_change_neither_loses_nor_doubles_a_run(
 
 
 def test_casablanca_turns_its_clocks_around_ramadan() -> None:
-    after = datetime(2027, 2, 1, tzinfo=UTC)
+    after = datetime(2026, 2, 1, tzinfo=UTC)
     found = islice(occurrences(Schedule("cron(30 2 * * ? *)", "Africa/Casablanca"), after), 70)
     notes = [moment.note for moment in found if moment.note]
     assert [note[:5] for note in notes] == ["02:30", "02:30"]

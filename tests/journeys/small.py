@@ -11,7 +11,10 @@ from typing import Any
 
 from patchtide.aws import clients
 from patchtide.aws.runs import Registry, Runs
+from patchtide.aws.service import Switch
 from patchtide.aws.table import Table
+from patchtide.core.orders import Kind, Order
+from patchtide.core.pause import Pause
 from patchtide.core.view import Dossier
 from simulator import sample
 from simulator.clock import PacedClock
@@ -24,6 +27,8 @@ from simulator.world import Switches, World
 NOW = datetime(2026, 12, 1, 9, 0, tzinfo=UTC)
 REGION = "eu-west-1"
 ALPHA, BETA = "111122223333", "444455556666"
+RINGS = {"a-1": "0", "b-1": "1", "a-2": "2", "b-2": "2"}
+BOSS = "arn:aws:sts::999900001111:assumed-role/Operators/boss@example.com"
 ITEM: Mapping[str, Any] = {
     "campaign": "web",
     "duration": 4,
@@ -44,6 +49,11 @@ class Play:
     stack: Stack
     mails: list[Mapping[str, Any]] = field(default_factory=list)
     bumpy: bool = False
+    orders: list[str] = field(default_factory=list)
+
+    @property
+    def book(self) -> Runs:
+        return Runs(self.table, timedelta(days=1), lambda: self.world.clock.now)
 
     @property
     def table(self) -> Table:
@@ -58,19 +68,71 @@ class Play:
         self.read_mail()
         assert self.bumpy or not self.stack.failures
 
+    def run_to(self, moment: datetime) -> None:
+        """Time passes until that moment."""
+        self.run((moment - self.world.clock.now) / timedelta(hours=1))
+
+    def order(self, kind: Kind, run: str, by: str = BOSS, **said: Any) -> str:
+        """A person's order, written as the command writes it, and what the run says to it a minute later."""
+        id_ = f"order-{len(self.orders) + 1}"
+        self.orders.append(id_)
+        with self.stack.wire.quiet():
+            self.book.order(run, Order(id_, kind, by, self.world.clock.now, **said))
+        self.run(2 / 60)
+        with self.stack.wire.quiet():
+            answer = self.book.answer_to(run, id_)
+        assert answer, f"{kind} was not answered"
+        return ("yes: " if answer[0] else "no: ") + answer[1]
+
+    def turn(self, *, on: bool, reason: str = "incident") -> None:
+        """The service-wide switch, turned as the command turns it."""
+        with self.stack.wire.quiet():
+            Switch(self.table).turn(Pause(on, BOSS, self.world.clock.now, reason))
+
     def read_mail(self) -> None:
         self.mails += self.stack.mails()
 
     def runs(self, campaign: str = "web") -> list[Dossier]:
         """The campaign's runs, oldest first."""
         with self.stack.wire.quiet():
-            book = Runs(self.table, timedelta(days=1), lambda: self.world.clock.now)
-            return [book.load(run) for run in reversed(Registry(self.table).runs_of(campaign, 99))]
+            return [self.book.load(run) for run in reversed(Registry(self.table).runs_of(campaign, 99))]
 
     def rows(self, run: str) -> dict[str, Mapping[str, str]]:
         with self.stack.wire.quiet():
-            book = Runs(self.table, timedelta(days=1), lambda: self.world.clock.now)
-            return {row["instance"]: row for row in book.instances(run)}
+            return {row["instance"]: row for row in self.book.instances(run)}
+
+    def outcomes(self, run: str) -> dict[str, str]:
+        """The outcome of each instance of a run, by the instance's name."""
+        names = {node.id: node.name for node in self.world.organization.nodes.values()}
+        return {names[id_]: row["outcome"] for id_, row in self.rows(run).items()}
+
+    def patched(self, run: str | None = None) -> list[str]:
+        """The names of the instances that an Install really reached, by the world's own log, in order of their names."""
+        names = {node.id: node.name for node in self.world.organization.nodes.values()}
+        return sorted(names[found.node] for found in self.world.effects if run in (None, found.run))
+
+    def mail(self, words: str) -> str:
+        """The text of the one mail whose subject has these words."""
+        (found,) = (mail["Message"] for mail in self.mails if words in mail["Subject"])
+        return str(found)
+
+    def said(self, words: str) -> str:
+        """The same in one line, wherever the mail broke it."""
+        return " ".join(self.mail(words).split())
+
+    def prove(self) -> None:
+        """By the world's own log, whatever our tables say: each start happened once, no instance had two Installs in a run,
+        and every delivery lies in the window of a wave of its run."""
+        hub = self.world.automation.at(self.world.organization.hub, REGION)
+        tokens = [tag for one in hub if not one.is_child for tag in one.tags if tag.startswith("patchtide:start:")]
+        assert len(tokens) == len(set(tokens))
+        assert not self.world.instances_installed_twice()
+        campaigns = {mail["MessageAttributes"].get("campaign", {}).get("Value", "web") for mail in self.mails}
+        runs = {dossier.run.id: dossier.run for campaign in campaigns for dossier in self.runs(campaign)}
+        for delivery in self.world.effects:
+            run = runs[str(delivery.run)]
+            windows = [run.window_of(wave) for wave in run.waves]
+            assert any(window.start <= delivery.at < window.last_start for window in windows), delivery
 
     def item(self, campaign: str = "web") -> dict[str, Any]:
         with self.stack.wire.quiet():
@@ -106,14 +168,19 @@ def organization(troubles: Mapping[str, Behaviour] | None = None, *, onboarded: 
         account = made.add_account(name, unit, id=id_, roles=roles)
         for number in (1, 2):
             behaviour = (troubles or {}).get(f"{name}-{number}", Behaviour.HEALTHY)
-            made.add_node(account, REGION, f"{name}-{number}", behaviour, tags={"PatchGroup": "web"})
+            tags = {"PatchGroup": "web", "Ring": RINGS[f"{name}-{number}"]}
+            made.add_node(account, REGION, f"{name}-{number}", behaviour, tags=tags)
         made.add_group(account, REGION, "web-servers", {"PatchGroup": ["web"]})
     return made
 
 
 @contextmanager
 def opened(
-    fleet: Organization | None = None, switches: Switches | None = None, start: datetime = NOW, speed: float = 1
+    fleet: Organization | None = None,
+    switches: Switches | None = None,
+    start: datetime = NOW,
+    speed: float = 1,
+    parameters: Mapping[str, str] | None = None,
 ) -> Iterator[Play]:
     """The small world with the stack in it. With `speed` instances are done sooner, and fewer ticks pass."""
     fleet = fleet or organization()
@@ -122,4 +189,4 @@ def opened(
         if account.roles.keys() >= sample.ONBOARDED.keys():
             sample.onboard(world, account.id)
     with Wire(world) as wire:
-        yield Play(world, Stack(world, wire, {"DefaultRegions": REGION}))
+        yield Play(world, Stack(world, wire, {"DefaultRegions": REGION, **(parameters or {})}))

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from patchtide.core.run import RunState
+from patchtide.core.states import RunState
 from simulator.fleet import Behaviour
 from simulator.world import Switches
 from tests.journeys.small import BETA, NOW, REGION, Play, opened, organization

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from patchtide.core.run import RunState
+from patchtide.core.states import RunState
 from simulator.fleet import Behaviour
 from simulator.wire import Call
 from tests.journeys.small import ALPHA, Play, opened, organization

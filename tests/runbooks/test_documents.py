@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from patchtide.core.campaign import BLOG_RUNBOOK, FLEET_RUNBOOK, INSTANCE_RUNBOOK, Campaign, Runbook, Target, Wave
-from patchtide.core.request import Hub, parameters
-from patchtide.core.run import open_run
+from patchtide.core.request import Hub, Work, parameters
 from runbooks.embed import RUNBOOKS
 from runbooks.fence import LONGEST
 from simulator.documents import check_runbook, references
 from simulator.template import load
+from tests.values import a_run
 
 EXECUTION = 7200  # what AWS-RunPatchBaseline allows itself
 COMMENT = 100  # characters of a command's comment
@@ -150,5 +150,6 @@ def sent_to(name: str) -> Iterator[tuple[str, list[str]]]:
         install_override_list="s3://patch-lists/kernel.yaml",
         runbook=Runbook(name, target_parameter=None if name == FLEET_RUNBOOK else "InstanceId"),
     )
-    run = open_run(campaign.name, 1, "adhoc", AT.replace(second=59), ["all"], campaign.duration, campaign.cutoff, AT)
-    yield from parameters(campaign, run, wave, Hub("arn:aws:iam::999900001111:role/Administration")).items()
+    run = a_run(campaign.name, AT.replace(second=59), AT)
+    hub = Hub("arn:aws:iam::999900001111:role/Administration")
+    yield from parameters(Work(campaign, run, wave, hub, run.window.last_start), wave.targets).items()

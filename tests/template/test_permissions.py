@@ -28,6 +28,7 @@ MAY = {
     | {
         "dynamodb:DescribeStream",
         "dynamodb:GetRecords",
+        "dynamodb:Query",
         "dynamodb:GetShardIterator",
         "dynamodb:ListStreams",
         "sqs:SendMessage",
@@ -35,8 +36,12 @@ MAY = {
     "DispatcherRole": LOGS
     | CHANGE
     | {
+        "dynamodb:DeleteItem",
         "dynamodb:Query",
         "sqs:SendMessage",
+        "cloudwatch:DescribeAlarms",
+        "s3:GetObject",
+        "ssm:GetCalendarState",
         "ssm:StartAutomationExecution",
         "ssm:AddTagsToResource",
         "ssm:DescribeDocument",
@@ -89,6 +94,8 @@ MAY = {
         "ssm:DescribeInstancePatchStates",
         "ssm:ListCommandInvocations",
         "ssm:GetAutomationExecution",
+        "ssm:CancelCommand",
+        "ssm:StopAutomationExecution",
     },
 }
 
@@ -99,11 +106,12 @@ ON_EVERYTHING = {
     ("AlertsKey", "AlarmsPublish"): "a key's policy speaks of that key",
     ("DispatcherRole", "FindWhatItStarted"): "DescribeAutomationExecutions lists, and has no resource of its own",
     ("ExecutionRole", "FindInstancesAndFollowCommands"): "these list, or cancel by a command's id: AWS has no resource",
+    ("ReadRole", "TakeBackWhatWaits"): "a command is cancelled by its id: AWS has no resource for it",
     ("ReadRole", "FindInstancesAndTheirResults"): "these list; patch states have had a resource only lately",
 }
 
 # Permissions that are no operation of an API.
-NO_OPERATION = {"iam:PassRole", "lambda:InvokeFunction"}
+NO_OPERATION = {"iam:PassRole", "lambda:InvokeFunction", "s3:ListBucket"}
 MODELS = {"dynamodb": ("dynamodb", "dynamodbstreams"), "tag": ("resourcegroupstaggingapi",)}
 
 

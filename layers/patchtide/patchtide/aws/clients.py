@@ -9,8 +9,10 @@ import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_organizations import OrganizationsClient
+    from types_boto3_s3 import S3Client
     from types_boto3_sns import SNSClient
     from types_boto3_sqs import SQSClient
     from types_boto3_ssm import SSMClient
@@ -54,3 +56,15 @@ def sts() -> STSClient:
 def organizations() -> OrganizationsClient:
     """Organizations."""
     return boto3.client("organizations", config=CONFIG)
+
+
+@cache
+def s3() -> S3Client:
+    """S3 in the hub."""
+    return boto3.client("s3", config=CONFIG)
+
+
+@cache
+def cloudwatch() -> CloudWatchClient:
+    """CloudWatch in the hub."""
+    return boto3.client("cloudwatch", config=CONFIG)

@@ -11,7 +11,12 @@
 | `run#<id>` | `location#<wave>#<account>#<region>` | one location; in the `problems` index when out of reach |
 | `run#<id>` | `roster#<wave>#<account>#<region>#<page>` | who is expected there, 50 a page, frozen |
 | `run#<id>` | `instance#<wave>#<account>#<region>#<id>` | one instance; in the `problems` index unless it came out right |
-| `run#<id>` | `alert#<kind>` | what people were told |
+| `run#<id>` | `run#order#<id>` | what a person told the run to do, and what it said; in the `due` index until it has |
+| `run#<id>` | `alert#<kind>#<wave>#<about>` | what people were told |
+| `campaign#<name>` | `alert#<what>` | what people were told of a campaign that has no run to speak for it |
+| `location#<account>#<region>` | `holds` | which run has which instances to itself |
+| `service` | `pause` | whether anything may start at all |
+| `service` | `inflight`, `slot#<token>` | how many instances are being patched, and by which executions |
 
 No item grows with the fleet. A page of 50 instances is one transaction: its rows, the location's page marker and the
 counters, so that each page is counted exactly once whoever brings it.
@@ -30,17 +35,21 @@ from uuid import uuid4
 from patchtide.aws.table import Item, Table, body, moment, value
 from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign
-from patchtide.core.errors import Overtaken, Refused
+from patchtide.core.due import wake_at
+from patchtide.core.errors import Busy, Overtaken, Refused
 from patchtide.core.evidence import Ending
 from patchtide.core.location import Location
-from patchtide.core.outcome import FINE, Cause, Instance, Result
+from patchtide.core.orders import Answered, Order
+from patchtide.core.outcome import FINE, LEFT, Cause, Instance, Result
 from patchtide.core.registration import Registration
-from patchtide.core.roster import LocationRun, LocationState, pages
-from patchtide.core.run import Execution, Run, Tally, wake_at
+from patchtide.core.roster import Hold, Holds, LocationRun, LocationState, fingerprint, pages
+from patchtide.core.run import Execution, Run
+from patchtide.core.tally import Tally
 from patchtide.core.view import Dossier
 
 ACTIONS = 100  # DynamoDB's limit for one transaction
-_TALLIED = ("resolved", "unreachable", "empty", "collected", "instances")
+TRIES = 5
+_TALLIED = ("resolved", "unreachable", "empty", "set_aside", "collected", "instances")
 
 
 class Registry:
@@ -83,13 +92,24 @@ class Registry:
 
     def claim(self, registration: Registration, run: Run) -> None:
         """Open the run and move the registration on, both or neither. Raises Overtaken when somebody was faster."""
-        occurrence = {
-            "pk": f"campaign#{run.campaign}",
-            "sk": f"occurrence#{moment(run.scheduled_at)}",
-            "run": run.id,
-        }
         opened = self.table.put_new(_run_item(run, run.opened_at, uuid4().hex))
-        self._save(registration, [opened, self.table.put(occurrence)])
+        self._save(registration, [opened, self.table.put(_occurrence_item(run, ""))])
+
+    def reopen(self, run: Run) -> None:
+        """Open a run that no occurrence claims: a retry, or one in place of another. Once: a second time changes nothing."""
+        opened = self.table.put_new(_run_item(run, run.opened_at, uuid4().hex))
+        with suppress(Overtaken):
+            self.table.transact(f"open {run.id}", [opened, self.table.put(_occurrence_item(run, f"#{run.id}"))])
+
+    def overdue(self, campaign: str, at: datetime, alert: Alert) -> bool:
+        """Whether this is the first time that people hear of an occurrence that nobody opened."""
+        key = {"pk": f"campaign#{campaign}", "sk": f"alert#overdue#{moment(at)}"}
+        item = {**key, "body": body(alert)}
+        try:
+            self.table.transact(f"keep the alert of {campaign}", [self.table.put_new(item)])
+        except Overtaken:
+            return False
+        return True
 
     def runs_of(self, campaign: str, most: int) -> tuple[str, ...]:
         """The ids of the campaign's last runs, newest first."""
@@ -121,25 +141,29 @@ class Runs:
         self.table, self.retention, self.now = table, retention, now
 
     def due(self, now: datetime) -> Iterator[str]:
-        """The ids of runs that want attention."""
-        return (str(item["pk"]).removeprefix("run#") for item in _due(self.table, "run", now))
+        """The ids of runs that want attention, or were given an order; each once."""
+        return iter(dict.fromkeys(str(item["pk"]).removeprefix("run#") for item in _due(self.table, "run", now)))
 
     def load(self, run: str) -> Dossier:
         """The run as it is now: one query, whatever the fleet's size."""
         found: Run | None = None
         executions: list[Execution] = []
         tallies: dict[str, Tally] = {}
+        orders: list[Order] = []
         for item in self.table.under(f"run#{run}", "run"):
             kind, _, rest = str(item["sk"]).partition("#")[2].partition("#")
             if not kind:
                 found = value(item, Run)
             elif kind == "execution":
                 executions.append(value(item, Execution))
+            elif kind == "order":
+                orders += [] if "answer" in item else [value(item, Order)]
             else:
                 tallies[rest] = _tally(item)
         if found is None:
             raise Refused("load the run", "NotFound", f"there is no run {run}")
-        return Dossier(replace(found, executions=tuple(executions)), tallies)
+        orders.sort(key=lambda order: (order.at, order.id))
+        return Dossier(replace(found, executions=tuple(executions)), tallies, tuple(orders))
 
     def save(self, before: Run, after: Run, now: datetime) -> Run:
         """The run as kept, one version on. Raises Overtaken when it is no longer what was loaded."""
@@ -182,21 +206,68 @@ class Runs:
         item = self.table.get(**_location_key(run, wave, location))
         return _location(item) if item else None
 
-    def freeze(self, at: LocationRun, instances: Iterable[Instance]) -> None:
-        """Keep who is expected at the location, and count it. Once: a second time changes nothing."""
+    def holds(self, location: Location) -> Holds:
+        """Which run has which instances of the location to itself, as far as anybody said so."""
+        item = self.table.get(pk=f"location#{location.account}#{location.region}", sk="holds")
+        return value(item, Holds) if item else Holds(location)
+
+    def freeze(
+        self,
+        at: LocationRun,
+        instances: Iterable[Instance],
+        holds: Holds,
+        until: datetime,
+        now: datetime,
+        *,
+        named: bool = False,
+    ) -> None:
+        """Keep who is expected at the location, count it, and hold them. Once: a second time changes nothing.
+
+        `holds` are those that still count. Raises Overtaken when others were added since they were read.
+        """
         rosters = pages(instances)
-        size = sum(len(page) for page in rosters)
-        state = LocationState.RESOLVED if size else LocationState.EMPTY
-        frozen = replace(at, state=state, instances=size, pages=len(rosters))
-        counted = {"resolved": 1, "instances": size} | ({} if size else {"empty": 1})
-        puts = [
+        expected = [instance for page in rosters for instance in page]
+        mine = tuple(instance.id for instance in expected if not instance.held_by)
+        frozen = replace(
+            at,
+            state=LocationState.RESOLVED if mine else LocationState.ENDED if expected else LocationState.EMPTY,
+            ended_at=now if expected and not mine else None,
+            instances=len(expected),
+            held=len(expected) - len(mine),
+            pages=len(rosters),
+            named=named,
+            roster=fingerprint(expected),
+        )
+        counted = {"resolved": 1, "instances": len(expected)}
+        counted |= {} if expected else {"empty": 1}
+        counted |= {"set_aside": 1} if expected and not mine else {}
+        more = [
             self.table.put(
                 self._lasting({"pk": f"run#{at.run}", "sk": f"roster#{_place(at)}#{number:03d}", "body": body(page)})
             )
             for number, page in enumerate(rosters)
         ]
-        with suppress(Overtaken):
-            self._change(at, frozen, counted, puts)
+        if mine:
+            more.append(self._hold(holds, Hold(at.run, at.wave, until, mine)))
+        try:
+            self._change(at, frozen, counted, more)
+        except Overtaken:
+            found = self.location(at.run, at.wave, at.location)
+            if found and found.state is LocationState.EXPECTED:
+                raise
+
+    def _hold(self, holds: Holds, hold: Hold) -> Mapping[str, Any]:
+        changed = replace(holds, held=(*holds.held, hold), changes=holds.changes + 1)
+        where = holds.location
+        latest = max(one.until for one in changed.held)
+        item = {
+            "pk": f"location#{where.account}#{where.region}",
+            "sk": "holds",
+            "body": body(changed),
+            "changes": changed.changes,
+            "expiresAt": int((latest + timedelta(days=1)).timestamp()),
+        }
+        return self.table.put_if(item, "attribute_not_exists(pk) OR changes = :before", {":before": holds.changes})
 
     def out_of_reach(self, at: LocationRun, cause: Cause, sentence: str) -> None:
         """Keep that the location cannot be asked, and count it. Once."""
@@ -204,13 +275,33 @@ class Runs:
         with suppress(Overtaken):
             self._change(at, found, {"resolved": 1, "unreachable": 1}, [])
 
-    def end(self, run: str, wave: str, location: Location, ending: Ending, child: str | None, now: datetime) -> None:
-        """Keep how the location's part ended. Once."""
-        at = self.location(run, wave, location)
-        if at is None or at.state is not LocationState.RESOLVED:
+    def end(
+        self,
+        run: str,
+        wave: str,
+        location: Location,
+        ending: Ending,
+        child: str | None,
+        now: datetime,
+        part: int = 1,
+        parts: int = 1,
+    ) -> None:
+        """Keep how the location's part ended, or one of its parts. Once; the location has ended when all of them have."""
+        for _ in range(TRIES):
+            at = self.location(run, wave, location)
+            if at is None or at.state is not LocationState.RESOLVED or part in at.parts_ended:
+                return
+            over = (*at.parts_ended, part)
+            said = at.ending if at.ending and at.ending.status != "Success" else ending
+            after = replace(at, parts_ended=over, ending=said, child=child or at.child)
+            if len(over) >= parts:
+                after = replace(after, state=LocationState.ENDED, ended_at=now)
+            try:
+                self._change(at, after, {}, [])
+            except Overtaken:  # another part ended meanwhile, or somebody kept this one
+                continue
             return
-        with suppress(Overtaken):
-            self._change(at, replace(at, state=LocationState.ENDED, ending=ending, child=child, ended_at=now), {}, [])
+        raise Busy("end a location", "Overtaken", f"{location} of {run} changed {TRIES} times meanwhile")
 
     def roster(self, at: LocationRun, page: int) -> tuple[Instance, ...]:
         """One page of the instances expected at the location."""
@@ -249,24 +340,53 @@ class Runs:
 
     def keep_alert(self, run: str, alert: Alert, now: datetime) -> None:
         """Keep what people were told."""
-        item = {"pk": f"run#{run}", "sk": f"alert#{alert.event}", "body": body(alert), "sentAt": moment(now)}
+        about = alert.id.removeprefix(run)
+        item = {"pk": f"run#{run}", "sk": f"alert#{alert.event}#{about}", "body": body(alert), "sentAt": moment(now)}
         self.table.transact(f"keep the alert of {run}", [self.table.put(self._lasting(item))])
 
     def alerts(self, run: str) -> Iterator[tuple[Alert, str]]:
         """What people were told of a run, and when."""
         return ((value(item, Alert), item["sentAt"]) for item in self.table.under(f"run#{run}", "alert#"))
 
+    def order(self, run: str, order: Order) -> None:
+        """Give the run an order; it wakes the run."""
+        item = _order_item(run, order) | {"due": "run", "dueAt": moment(order.at)}
+        self.table.transact(f"give {run} an order", [self.table.put_new(self._lasting(item))])
+
+    def answer(self, run: str, answered: Answered) -> None:
+        """Keep what the run said to an order, where whoever gave it looks."""
+        said = {"answer": answered.answer, "accepted": answered.accepted}
+        item = self._lasting(_order_item(run, answered.order) | said)
+        self.table.transact(f"answer {answered.order.id}", [self.table.put(item)])
+
+    def answer_to(self, run: str, order: str) -> tuple[bool, str] | None:
+        """Whether the run accepted the order, and what it said; None while it has not."""
+        item = self.table.get(pk=f"run#{run}", sk=f"run#order#{order}")
+        return (bool(item["accepted"]), str(item["answer"])) if item and "answer" in item else None
+
+    def left(self, run: str, wave: str, location: Location) -> frozenset[str]:
+        """The instances of a wave at a location that did not come out right."""
+        prefix = f"instance#{wave}#{location.account}#{location.region}#"
+        rows = self.table.under(f"run#{run}", prefix)
+        return frozenset(str(row["sk"]).removeprefix(prefix) for row in rows if row["outcome"] in LEFT)
+
+    def left_over(self, run: str) -> Iterator[tuple[str, Location]]:
+        """The waves and locations of a run with instances that did not come out right, or that were out of reach."""
+        for row in self.problems(run):
+            if row["kind"] == "location" or row["outcome"] in LEFT:
+                yield row["wave"], Location(row["account"], row["region"])
+
     def _change(
         self, before: LocationRun, after: LocationRun, counted: Mapping[str, int], more: Sequence[Mapping[str, Any]]
     ) -> None:
         """A location moves on and is counted, both or neither, if it is still where it was."""
-        values = {":state": before.state.value, ":pages": before.pages_collected}
-        actions = [
-            self.table.put_if(
-                self._lasting(_location_item(after)), "#state = :state AND pages = :pages", values, state="state"
-            ),
-            *more,
-        ]
+        values = {
+            ":state": before.state.value,
+            ":pages": before.pages_collected,
+            ":parts": len(before.parts_ended),
+        }
+        unchanged = "#state = :state AND pages = :pages AND partsEnded = :parts"
+        actions = [self.table.put_if(self._lasting(_location_item(after)), unchanged, values, state="state"), *more]
         if counted:
             names = {f"n{number}": name for number, name in enumerate(counted)}
             actions.append(
@@ -324,6 +444,14 @@ def _run_item(run: Run, now: datetime, stamp: str) -> dict[str, Any]:
     return item | ({"due": "run", "dueAt": moment(wake)} if wake else {})
 
 
+def _occurrence_item(run: Run, apart: str) -> dict[str, Any]:
+    return {"pk": f"campaign#{run.campaign}", "sk": f"occurrence#{moment(run.scheduled_at)}{apart}", "run": run.id}
+
+
+def _order_item(run: str, order: Order) -> dict[str, Any]:
+    return {"pk": f"run#{run}", "sk": f"run#order#{order.id}", "body": body(order)}
+
+
 def _execution_item(run: str, execution: Execution) -> dict[str, Any]:
     return {
         "pk": f"run#{run}",
@@ -356,6 +484,7 @@ def _location_item(at: LocationRun) -> dict[str, Any]:
         "body": body(at),
         "state": at.state.value,
         "pages": at.pages_collected,
+        "partsEnded": len(at.parts_ended),
     }
     if at.state is LocationState.UNREACHABLE:
         item |= {
@@ -405,4 +534,4 @@ def _row(item: Item) -> Mapping[str, str]:
     return named | shown
 
 
-_HIDDEN = frozenset({"pk", "sk", "problemRun", "problemKey", "body", "state", "pages"})
+_HIDDEN = frozenset({"pk", "sk", "problemRun", "problemKey", "body", "state", "pages", "partsEnded"})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.exceptions import ClientError
 
 from patchtide.aws.clients import CONFIG
 from patchtide.aws.faults import asking
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MAX_CLIENTS = 60  # a client costs megabytes; a collector that has seen many locations forgets the oldest
 RENEW = timedelta(minutes=10)
 PATCH_DOCUMENTS = ("AWS-RunPatchBaseline", "AWS-RunPatchBaselineWithHooks")
+MAX_CANCELLED = 50  # CancelCommandRequest.InstanceIds
 LIVING = ("pending", "running", "stopping", "stopped")  # terminated instances keep their tags for an hour
 
 
@@ -156,6 +158,45 @@ class Spoke:
                     if held is None or rank[:2] > held[:2]:
                         found[raw["InstanceId"]] = rank
         return {id_: _invocation(raw) for id_, (_, _, raw) in found.items()}
+
+    def halt(self, run: str, since: datetime) -> int:
+        """Take back what waits for its turn in the run's commands; how many instances that was.
+
+        Instances are named, because a command that is cancelled as a whole is also cancelled where it is at work.
+        """
+        client = self.spokes.client("ssm", self.location)
+        waiting: defaultdict[str, list[str]] = defaultdict(list)
+        with asking("list command invocations"):
+            pages = client.get_paginator("list_command_invocations").paginate(
+                Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
+            )
+            for page in pages:
+                for raw in page["CommandInvocations"]:
+                    if run in raw.get("Comment", "") and raw["Status"] == "Pending":
+                        waiting[raw["CommandId"]].append(raw["InstanceId"])
+        for command, instances in waiting.items():
+            for first in range(0, len(instances), MAX_CANCELLED):
+                with asking(f"cancel {command}"):
+                    client.cancel_command(CommandId=command, InstanceIds=instances[first : first + MAX_CANCELLED])
+        return sum(map(len, waiting.values()))
+
+    def stop(self, child: str) -> None:
+        """Have the location's own execution stop, unless its command is at work already: then what waits was taken back, and
+        what is being patched ends it."""
+        client = self.spokes.client("ssm", self.location)
+        with asking(f"look at {child}"):
+            seen = client.get_automation_execution(AutomationExecutionId=child)["AutomationExecution"]
+        sent = any(
+            step.get("Action") == "aws:runCommand" and step.get("StepStatus") == "InProgress"
+            for step in seen.get("StepExecutions", [])
+        )
+        if not sent:
+            with asking(f"stop {child}"):
+                try:
+                    client.stop_automation_execution(AutomationExecutionId=child, Type="Cancel")
+                except ClientError as error:
+                    if error.response["Error"]["Code"] != "InvalidAutomationStatusUpdateException":
+                        raise
 
     def failure(self, child: str) -> str:
         """Why the location's own execution failed, in AWS's or the runbook's words: the failed step's, which says more."""

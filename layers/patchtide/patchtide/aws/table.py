@@ -87,12 +87,15 @@ class Table:
         }
 
     def update(
-        self, key: Mapping[str, str], change: str, values: Mapping[str, object], **names: str
+        self, key: Mapping[str, str], change: str, values: Mapping[str, object], condition: str = "", **names: str
     ) -> Mapping[str, Any]:
-        """A transaction's Update of one item; `names` are the change's `#short` names."""
-        return {
-            "Update": _named({"TableName": self.name, "Key": key, "UpdateExpression": change, **_valued(values)}, names)
-        }
+        """A transaction's Update of one item, on a condition if there is one; `names` are the `#short` names of both."""
+        request: dict[str, Any] = {"TableName": self.name, "Key": key, "UpdateExpression": change, **_valued(values)}
+        return {"Update": _named(request | ({"ConditionExpression": condition} if condition else {}), names)}
+
+    def delete(self, key: Mapping[str, str]) -> Mapping[str, Any]:
+        """A transaction's Delete of one item, if it is there."""
+        return {"Delete": {"TableName": self.name, "Key": key, "ConditionExpression": "attribute_exists(pk)"}}
 
     def transact(self, what: str, actions: list[Mapping[str, Any]]) -> None:
         """All of these or none. Raises Overtaken when a condition did not hold.

@@ -8,17 +8,22 @@ when it is published; since what it needs no longer changes, publishing twice sa
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from patchtide.core.causes import FIXES
+from patchtide.core.gate import compliance, errors
+from patchtide.core.orders import spoken
 from patchtide.core.outcome import Cause, Outcome
+from patchtide.core.pause import Pause
 from patchtide.core.problem import Problem
-from patchtide.core.run import AlertKind, Run, Tally
+from patchtide.core.run import AlertKind, Run, WaveRun, Window, approve_by, last_start, opens_at
+from patchtide.core.states import ExecutionState, WaveState
+from patchtide.core.tally import Tally
 
 Severity = Literal["INFO", "WARNING", "CRITICAL"]
 WIDTH = 72
@@ -42,13 +47,32 @@ class Alert:
 
 @dataclass(frozen=True)
 class Briefing:
-    """What a text about a run is made of. `examples` has a few rows for each cause; `unreachable` some of the locations."""
+    """What a text about a run is made of. `examples` has a few rows for each cause; `unreachable` some of the locations.
+    `wave_name` is the one that the text is about, if it is about one, and `about` what else."""
 
     run: Run
     timezone: str
     examples: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
     unreachable: tuple[Mapping[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    now: datetime | None = None
+    wave_name: str = ""
+    about: str = ""
+
+    @property
+    def wave(self) -> WaveRun:
+        """The wave that the text is about; the first where it is about the whole run."""
+        return self.run.wave(self.wave_name) if self.wave_name else self.run.waves[0]
+
+    @property
+    def window(self) -> Window:
+        """That wave's window."""
+        return self.run.window_of(self.wave)
+
+    @property
+    def named(self) -> str:
+        """That wave as a subject names it, where a run has several."""
+        return f"{self.run.campaign} wave {self.wave.name}" if len(self.run.waves) > 1 else self.run.campaign
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
@@ -110,19 +134,12 @@ _WORDS: tuple[tuple[Outcome, str], ...] = (
 )
 
 
-def compose(kind: AlertKind, briefing: Briefing) -> Alert:
-    """The message of that kind about a run."""
-    severity, subject, lines = {
-        "started": _started,
-        "succeeded": _succeeded,
-        "incomplete": _incomplete,
-        "failed": _failed,
-        "no-targets": _no_targets,
-        "missed": _missed,
-    }[kind](briefing)
+def compose(kind: AlertKind, wave: str, about: str, briefing: Briefing) -> Alert:
+    """The message of that kind about a run, or about one of its waves."""
+    severity, subject, lines = _TEXTS[kind](replace(briefing, wave_name=wave, about=about))
     run = briefing.run
     return Alert(
-        id=f"{run.id}/{kind}",
+        id="/".join(part for part in (run.id, kind, wave, about) if part),
         event=f"run.{kind}",
         severity=severity,
         campaign=run.campaign,
@@ -161,24 +178,291 @@ def invalid(
 _Text = tuple[Severity, str, list[str]]
 
 
+def overdue(campaign: str, due_at: datetime, now: datetime) -> Alert:
+    """The message that an occurrence waits to be opened long after its time."""
+    minutes = round((now - due_at).total_seconds() / 60)
+    lines = [
+        f"The run due {due_at:%Y-%m-%d %H:%M}Z was not opened for {minutes} min.",
+        "ACTION: now: look at the dispatcher's errors; it is opened once they are mended.",
+        "Nothing of it is changing.",
+        "Top cause: the dispatcher does not run, or fails at this campaign.",
+        f"Look: patchtide campaign show {campaign}",
+    ]
+    return Alert(
+        id=f"{campaign}/overdue/{due_at:%Y%m%dT%H%MZ}",
+        event="campaign.overdue",
+        severity="CRITICAL",
+        campaign=campaign,
+        run="",
+        subject=_subject(f"[patch] OVERDUE {campaign}: due {due_at:%Y-%m-%d %H:%M}Z, nobody has opened it"),
+        body=_body(lines, "Why this mail: severity=CRITICAL, event=campaign.overdue"),
+    )
+
+
+def switched(pause: Pause, now: datetime) -> Alert:
+    """The message that the whole service was paused, or goes on."""
+    word = "PAUSED" if pause.on else "RESUMED"
+    lines = [
+        f"The service was {word.lower()} by {spoken(pause.by)} at {pause.at or now:%Y-%m-%d %H:%M}Z.",
+        "ACTION: resume it when that is over: patchtide resume-all" if pause.on else "ACTION: none.",
+        "Nothing new starts, in any campaign. What is being patched finishes."
+        if pause.on
+        else "Runs whose window is open go on.",
+        f"Why: {pause.reason or 'no reason was given'}",
+        "Look: patchtide run list",
+    ]
+    return Alert(
+        id=f"service/{word.lower()}/{pause.at or now:%Y%m%dT%H%M%SZ}",
+        event=f"service.{word.lower()}",
+        severity="WARNING",
+        campaign="",
+        run="",
+        subject=_subject(f"[patch] {word} all campaigns, by {spoken(pause.by)}"),
+        body=_body(lines, f"Why this mail: severity=WARNING, event=service.{word.lower()}"),
+    )
+
+
 # Each text is its head, five lines long (what, action, what else, top cause, command), and what follows it.
 
 
 def _started(at: Briefing) -> _Text:
-    run = at.run
-    action = "look at what could not be reached, below" if at.out_of_reach else "none"
+    run, wave, window = at.run, at.wave, at.window
+    missing = wave.tally.unreachable
+    action = "look at what could not be reached, below" if missing else "none"
+    held = wave.tally.count(Outcome.EXCLUDED)
     lines = [
-        f"Started {at.local(run.started_at or run.scheduled_at)}; window ends {run.window.end:%H:%M}Z.",
-        f"ACTION: {action}.",
-        f"{at.expected} instances in {_locations(at)}; nothing starts after {run.window.last_start:%H:%M}Z.",
-        _top_cause(at),
+        f"Started {at.local(wave.started_at or run.scheduled_at)}; window ends {window.end:%H:%M}Z.",
+        f"ACTION: {action}. To stop: patchtide run stop {run.id}",
+        f"{wave.tally.instances} instances in {_locations_of(wave)}; nothing starts after {last_start(run, wave):%H:%M}Z.",
+        f"{held} are left to another run." if held else _top_cause(at),
         f"Watch: patchtide run watch {run.id}",
+        *_behind(at),
         *_unreachable(at),
         *(f"NOTE: {warning}" for warning in at.warnings),
     ]
-    severity: Severity = "WARNING" if at.out_of_reach else "INFO"
-    ends = at.local(run.window.end)
-    return severity, f"[patch] STARTED {run.campaign}: {at.expected} instances, until {ends}", lines
+    severity: Severity = "WARNING" if missing else "INFO"
+    until = at.local(window.end)
+    return severity, f"[patch] STARTED {at.named}: {wave.tally.instances} instances, until {until}", lines
+
+
+def _behind(at: Briefing) -> Iterator[str]:
+    """The waves that have had their turn and those that are still to come, a line each."""
+    if len(at.run.waves) > 1:
+        yield ""
+        yield "WAVES"
+        for wave in at.run.waves:
+            yield f" {wave.name}: {_standing(at, wave)}"
+
+
+def _standing(at: Briefing, wave: WaveRun) -> str:
+    """Where a wave stands, in words."""
+    if wave.withheld:
+        return (
+            f"{wave.withheld}, {wave.tally.instances or 'its'} instances untouched"
+            if not wave.started_at
+            else wave.reason
+        )
+    if wave.state is WaveState.SETTLED:
+        return f"done, {wave.tally.instances - errors(wave.tally)} of {wave.tally.instances} without errors"
+    if wave.state in (WaveState.RUNNING, WaveState.COLLECTING):
+        return f"under way, {wave.tally.instances} instances"
+    if wave.state in (WaveState.EMPTY, WaveState.EXPIRED, WaveState.BROKEN):
+        return f"{wave.state}, {wave.reason or 'no instance matched'}"
+    return f"from {at.local(opens_at(at.run, wave))}" + (", once it is approved" if wave.approval else "")
+
+
+def _wave(at: Briefing) -> _Text:
+    run, wave = at.run, at.wave
+    tally, following = wave.tally, run.after(wave)[0]
+    gate = wave.gate
+    wants = f", {gate.min_compliance:g}% wanted" if gate.min_compliance is not None else ""
+    begins = f"next is {following.name}, {at.local(opens_at(run, following))}"
+    approval = f"approve wave {following.name} when you are asked to" if following.approval else "none"
+    lines = [
+        f"Wave {wave.name} is done: {_counts_of(tally)}, of {tally.instances}.",
+        f"ACTION: {approval}.",
+        f"Gate passed: {errors(tally)} errors, {gate.max_errors} allowed; {compliance(tally):.0f}% compliant{wants}.",
+        f"{begins[0].upper()}{begins[1:]}" + (f", after {_hours(gate.soak)} of bake time." if gate.soak else "."),
+        f"Details: patchtide run show {run.id}",
+        *_causes(at),
+    ]
+    done = tally.instances - errors(tally)
+    return "INFO", f"[patch] WAVE OK {at.named}: {done}/{tally.instances} -> {following.name}", lines
+
+
+def _approve(at: Briefing) -> _Text:
+    run, wave = at.run, at.wave
+    tally, by = wave.tally, approve_by(run, wave)
+    evidence = [
+        f"{one.name} {one.tally.instances - errors(one.tally)}/{one.tally.instances}" for one in run.waves if _done(one)
+    ]
+    lines = [
+        f"Wave {wave.name} wants to patch {tally.instances} instances in {_locations_of(wave)}.",
+        f"ACTION: approve before {at.local(by)}, or it is SKIPPED.",
+        f"Would run {at.local(opens_at(run, wave))} to {at.window.end:%H:%M}Z. Nothing of it is changing yet.",
+        f"Evidence: {', '.join(evidence) or 'none, it is the first wave'}.",
+        f"patchtide run approve {run.id} {wave.name} --digest {at.about}",
+        f"or: patchtide run reject {run.id} {wave.name} --reason ...",
+        *(
+            [f"Whoever wrote the campaign ({spoken(run.author) or 'unknown'}) cannot approve it."]
+            if run.other_approver
+            else []
+        ),
+        *_behind(at),
+        *_unreachable(at),
+    ]
+    return "WARNING", f"[patch] APPROVE? {at.named}: {tally.instances} instances, by {at.local(by)}", lines
+
+
+def _done(wave: WaveRun) -> bool:
+    return wave.state is WaveState.SETTLED and wave.started_at is not None
+
+
+def _late(at: Briefing) -> _Text:
+    run, wave = at.run, at.wave
+    reason = wave.hold or {
+        WaveState.PREPARING: "not all locations have said who their targets are",
+        WaveState.READY: "its executions have not been started, and nothing says why",
+    }.get(wave.state, "AWS has not taken its executions")
+    lines = [
+        f"Was to start {at.local(opens_at(run, wave))}, and has not.",
+        f"ACTION: see below; it starts by itself until {last_start(run, wave):%H:%M}Z, once it may.",
+        f"Nothing of it is changing. {wave.tally.instances or 'Unknown'} instances wait.",
+        f"Top cause: {reason}",
+        f"Look: patchtide run show {run.id}",
+    ]
+    return "WARNING", f"[patch] LATE {at.named}: has not started, {reason}", lines
+
+
+def _closing(at: Briefing) -> _Text:
+    run, wave = at.run, at.wave
+    going = [one for one in run.executions_of(wave.name) if one.state is ExecutionState.RUNNING]
+    open_ = wave.tally.instances - sum(wave.tally.outcomes.values())
+    places = sum(one.locations - one.ended_locations for one in going)
+    lines = [
+        f"{last_start(run, wave):%H:%M}Z cutoff reached: {sum(wave.tally.outcomes.values())} of {wave.tally.instances} are done.",
+        "ACTION: none now. What has not begun is taken back, and stays as it is.",
+        f"{open_} instances in {places} locations are open; what is being patched may finish after {at.window.end:%H:%M}Z.",
+        "Top cause: more instances than the window holds at this rate.",
+        f"Later: patchtide run retry {run.id} --failed-only",
+    ]
+    ends = at.local(at.window.end)
+    return "WARNING", f"[patch] CLOSING {at.named}: window ends {ends}, {open_} not done", lines
+
+
+def _postponed(at: Briefing) -> _Text:
+    run, wave = at.run, at.wave
+    start = at.local(at.window.start)
+    lines = [
+        f"Wave {wave.name} is postponed to {start}.",
+        "ACTION: none; it is the first day that is open at that hour.",
+        "Nothing of it is changing. Waves behind it move by as much.",
+        f"Top cause: {wave.hold or wave.reason}",
+        f"Look: patchtide run show {run.id}",
+        *_behind(at),
+    ]
+    return "WARNING", f"[patch] POSTPONED {at.named}: to {start}", lines
+
+
+def _undecided(at: Briefing) -> _Text:
+    run, wave = at.run, at.wave
+    doubt = next((one.doubt for one in run.executions_of(wave.name) if one.doubt), "")
+    tokens = [one.token for one in run.executions_of(wave.name) if one.doubt]
+    lines = [
+        "A start was sent, and nobody can tell whether AWS took it.",
+        "ACTION: now: look for it in the hub, by the tag below.",
+        "It may be patching. It will NOT be started again while that is open.",
+        f"Top cause: {doubt}",
+        f"Look: patchtide run show {run.id}",
+        *(f"TAG patchtide:start:{token}" for token in tokens[:5]),
+    ]
+    return "CRITICAL", f"[patch] UNDECIDED {at.named}: a start that may or may not have happened", lines
+
+
+def _missed_before(at: Briefing) -> _Text:
+    run = at.run
+    since = at.local(run.missed_since or run.scheduled_at)
+    lines = [
+        f"{run.missed} runs before {run.id} did NOT happen, from {since} on.",
+        "ACTION: find out what kept the service from running then.",
+        "Nothing was patched for them, nothing is changing because of them.",
+        "Top cause: nobody opened them in their time: an outage of the service.",
+        f"Look: patchtide run show {run.id}",
+    ]
+    return "CRITICAL", f"[patch] MISSED {run.campaign}: {run.missed} runs since {since}", lines
+
+
+def _halted(at: Briefing) -> _Text:
+    run = at.run
+    stopper = next((wave for wave in run.waves if wave.withheld == "halted"), run.waves[-1])
+    untouched = [wave.name for wave in run.waves if wave.withheld == "halted"]
+    lines = [
+        f"Stopped itself: {stopper.reason}.",
+        "ACTION: decide: fix and retry, or leave the rest as it is.",
+        f"Safe now: {', '.join(untouched)} untouched. Nothing is still changing.",
+        _top_cause(at),
+        f"Go on: patchtide run retry {run.id}   (--failed-only: not the rest)",
+        "",
+        f"COUNTS {_counts(at)}",
+        *_behind(at),
+        *_causes(at),
+        *_unreachable(at),
+        *_executions(run),
+    ]
+    return "CRITICAL", f"[patch] HALTED {run.campaign}: {stopper.reason}", lines
+
+
+def _skipped(at: Briefing) -> _Text:
+    run = at.run
+    wave = next((wave for wave in run.waves if wave.withheld == "skipped"), run.waves[0])
+    done = [one for one in run.waves if _done(one)]
+    lines = [
+        f"Wave {wave.name} was SKIPPED: {wave.reason}.",
+        "ACTION: decide whether to patch before the next occurrence.",
+        f"Nothing is changing. {', '.join(one.name for one in done) or 'No wave'} was done before.",
+        f"Top cause: {wave.reason}",
+        f"Run it after all: patchtide run retry {run.id}",
+        *_behind(at),
+        *_causes(at),
+    ]
+    return "WARNING", f"[patch] SKIPPED {run.campaign} wave {wave.name}: {wave.reason}", lines
+
+
+def _stopped(at: Briefing) -> _Text:
+    run = at.run
+    wave = next((wave for wave in run.waves if wave.withheld == "stopped"), run.waves[0])
+    done = at.count(Outcome.COMPLIANT, Outcome.SCANNED)
+    lines = [
+        f"The run was {wave.reason}.",
+        "ACTION: decide what becomes of what was not patched.",
+        f"Nothing is still changing: {_counts(at)}.",
+        f"Top cause: {wave.reason}",
+        f"Go on: patchtide run retry {run.id}",
+        *_behind(at),
+        *_causes(at),
+        *_unreachable(at),
+        *_executions(run),
+    ]
+    return "WARNING", f"[patch] STOPPED {run.campaign}: {done}/{at.expected} patched, {wave.reason}", lines
+
+
+def _replaced(at: Briefing) -> _Text:
+    run = at.run
+    lines = [
+        f"Run {run.id} made room: its campaign changed.",
+        "ACTION: approve the new one; what was said about this one is void.",
+        "Nothing was patched, nothing is changing.",
+        f"Top cause: version {run.spec} is no longer in force.",
+        f"Look: patchtide run list {run.campaign}",
+    ]
+    return "INFO", f"[patch] REPLACED {run.campaign}: the campaign changed before it began", lines
+
+
+def _hours(span: timedelta) -> str:
+    minutes = round(span.total_seconds() / 60)
+    return (
+        f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "") if minutes >= 60 else f"{minutes} min"
+    )
 
 
 def _succeeded(at: Briefing) -> _Text:
@@ -197,38 +481,58 @@ def _succeeded(at: Briefing) -> _Text:
 
 def _incomplete(at: Briefing) -> _Text:
     run = at.run
-    waiting = at.count(Outcome.PENDING_REBOOT)
+    waiting, held = at.count(Outcome.PENDING_REBOOT), at.count(Outcome.EXCLUDED)
+    reboot = f"reboot the {waiting}, then scan; they do not count as patched"
+    later = f"retry the {held} when the run that has them is over"
+    top = (
+        f"{waiting}x PENDING_REBOOT, patches are in and wait for a reboot."
+        if waiting
+        else f"{held}x HELD by another run."
+    )
     lines = [
         f"Nothing failed: {_counts(at)}, of {at.expected}.",
-        f"ACTION: reboot the {waiting}, then scan; they do not count as patched.",
+        f"ACTION: {'; '.join(text for count, text in ((waiting, reboot), (held, later)) if count)}.",
         f"Nothing is still changing. {_locations(at)}.",
-        f"Top cause: {waiting}x PENDING_REBOOT, patches are in and wait for a reboot.",
+        f"Top cause: {top}",
         f"Which: patchtide run show {run.id} --failed",
         *_causes(at),
     ]
+    if not waiting:
+        subject = f"[patch] EXCLUDED {run.campaign}: {held}/{at.expected} left to another run, 0 failed"
+        return "WARNING", subject, lines
     return "WARNING", f"[patch] REBOOT {run.campaign}: {waiting}/{at.expected} wait for a reboot, 0 failed", lines
 
 
 def _failed(at: Briefing) -> _Text:
     run = at.run
     bad = at.count(*_BAD)
-    reason = next((wave.reason for wave in run.waves if wave.reason), "")
-    unprepared = bool(reason) and not at.expected
+    unbegun = next(
+        (wave for wave in run.waves if wave.state in (WaveState.BROKEN, WaveState.EXPIRED, WaveState.EMPTY)), None
+    )
     missed = f" {at.out_of_reach} of {at.locations} locations were out of reach." if at.out_of_reach else ""
     causes = len(at.causes())
+    first = f"{bad} of {at.expected} instances are not patched. The run is over."
+    if not at.expected:
+        first = "Nothing was patched."
+    elif unbegun and not bad:
+        first = f"Wave {unbegun.name} was not begun. The run is over."
     lines = [
-        "Nothing was patched." if unprepared else f"{bad} of {at.expected} instances are not patched. The run is over.",
+        first,
         "ACTION: today: fix the causes below, then run it again.",
         f"Nothing is still changing.{missed}",
-        f"Top cause: {reason}" if unprepared else _top_cause(at),
+        f"Top cause: {unbegun.reason}" if unbegun and unbegun.reason and not causes else _top_cause(at),
         f"Look: patchtide run show {run.id} --failed",
-        *([] if unprepared else ["", f"COUNTS {_counts(at)}"]),
-        *([f"CAUSE {reason}"] if unprepared else _causes(at)),
+        *(["", f"COUNTS {_counts(at)}"] if at.expected else []),
+        *([f"CAUSE wave {unbegun.name}: {unbegun.reason}"] if unbegun and unbegun.reason else []),
+        *_behind(at),
+        *_causes(at),
         *_unreachable(at),
         *_executions(run),
     ]
-    if unprepared:
+    if unbegun and not at.expected:
         return "CRITICAL", f"[patch] FAILED {run.campaign}: could not be prepared", lines
+    if unbegun and not bad:
+        return "CRITICAL", f"[patch] FAILED {run.campaign}: wave {unbegun.name} was not begun", lines
     tail = f"{causes} {'cause' if causes == 1 else 'causes'}" if causes else f"{at.out_of_reach} locations out of reach"
     return "CRITICAL", f"[patch] FAILED {run.campaign}: {bad}/{at.expected} not patched, {tail}", lines
 
@@ -259,9 +563,41 @@ def _missed(at: Briefing) -> _Text:
     return "CRITICAL", f"[patch] MISSED {run.campaign}: due {at.local(run.scheduled_at)}, nothing was patched", lines
 
 
+_TEXTS: Mapping[AlertKind, Callable[[Briefing], _Text]] = {
+    "started": _started,
+    "wave": _wave,
+    "approve": _approve,
+    "late": _late,
+    "closing": _closing,
+    "postponed": _postponed,
+    "undecided": _undecided,
+    "missed-before": _missed_before,
+    "succeeded": _succeeded,
+    "incomplete": _incomplete,
+    "failed": _failed,
+    "no-targets": _no_targets,
+    "missed": _missed,
+    "halted": _halted,
+    "skipped": _skipped,
+    "stopped": _stopped,
+    "replaced": _replaced,
+}
+
+
 def _counts(at: Briefing) -> str:
     parts = [f"{at.count(outcome)} {words}" for outcome, words in _WORDS if at.count(outcome)]
     return ", ".join(parts) or "nothing was done"
+
+
+def _counts_of(tally: Tally) -> str:
+    return (
+        ", ".join(f"{tally.count(outcome)} {words}" for outcome, words in _WORDS if tally.count(outcome)) or "nothing"
+    )
+
+
+def _locations_of(wave: WaveRun) -> str:
+    reached = wave.locations - wave.tally.unreachable
+    return f"{reached} of {wave.locations} locations" if wave.tally.unreachable else f"{wave.locations} locations"
 
 
 def _locations(at: Briefing) -> str:
@@ -335,7 +671,9 @@ HEAD = 4  # lines that must stay one line each, so that the fifth is the command
 
 def _body(lines: list[str], why: str) -> str:
     head = [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in map(_ascii, lines[:HEAD])]
-    return _text([*head, *lines[HEAD:], "", why])
+    cut = dict.fromkeys(line.rpartition(": ")[2] for line in map(_ascii, lines[:HEAD]) if len(line) > WIDTH)
+    whole = ["", *(f"IN FULL {line}" for line in cut)] if cut else []
+    return _text([*head, *lines[HEAD : HEAD + 1], *whole, *lines[HEAD + 1 :], "", why])
 
 
 def _text(lines: Iterable[str]) -> str:

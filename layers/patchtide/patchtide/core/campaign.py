@@ -7,13 +7,15 @@ version in force, and a run keeps the version it was opened with to its end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Literal
 
+from patchtide.core.gate import Gate
 from patchtide.core.schedule import Schedule
 
 Operation = Literal["Install", "Scan"]
 RebootOption = Literal["RebootIfNeeded", "NoReboot"]
+WhenClosed = Literal["skip", "postpone"]
 
 FLEET_RUNBOOK = "Patchtide-PatchFleet"
 INSTANCE_RUNBOOK = "Patchtide-PatchInstance"
@@ -61,13 +63,34 @@ class Runbook:
 
 @dataclass(frozen=True)
 class Wave:
-    """An ordered part of a campaign, with its own targets, accounts and rate control."""
+    """An ordered part of a campaign, with its own targets, locations, window, rate control and gate.
+
+    `accounts` and `regions` are empty where they are the campaign's. `delay` is how many days after the run's first window
+    the wave's own begins. `approval` says that it may not begin before a person said so. `max_instances` is the most that it
+    may patch at all; 0 sets no limit.
+    """
 
     name: str
     targets: tuple[Target, ...]
     accounts: tuple[str, ...]
     max_concurrency: str
     max_errors: str
+    regions: tuple[str, ...] = ()
+    delay: int = 0
+    gate: Gate = field(default_factory=Gate)
+    approval: bool = False
+    max_instances: int = 0
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Days on which nothing may start, first and last included, in the campaign's time zone."""
+
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +98,8 @@ class Campaign:
     """One valid version of what people want patched.
 
     Limits (`max_concurrency` and so on) are AWS's strings, a count or a percentage. `accounts` may name organizational
-    units and roots. A campaign without `schedule` is ad hoc: due at once, once.
+    units and roots. A campaign without `schedule` is ad hoc: due at once, once. `calendars` are SSM Change Calendars by name
+    or ARN; `freeze_files` are iCalendar files by their keys in the stack's bucket.
     """
 
     name: str
@@ -98,6 +122,15 @@ class Campaign:
     location_max_errors: str = "100%"
     execution_role: str = EXECUTION_ROLE
     runbook: Runbook = field(default_factory=Runbook)
+    calendars: tuple[str, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
+    freeze_files: tuple[str, ...] = ()
+    on_calendar_closed: WhenClosed = "skip"
+
+    @property
+    def approval(self) -> bool:
+        """Whether the first wave may not begin before a person said so."""
+        return self.waves[0].approval
 
     @property
     def timezone(self) -> str:

@@ -55,7 +55,7 @@ _DETAILS: dict[str, tuple[Cause, str]] = {
     "Terminated": (Cause.NOT_REACHED, "not attempted: too many instances before it had failed"),
     "AccessDenied": (Cause.ROLE_DENIED, "the execution role may not send commands to it"),
     "InvalidPlatform": (Cause.OTHER, "the document does not support its platform"),
-    "Cancelled": (Cause.NOT_REACHED, "the command was cancelled"),
+    "Cancelled": (Cause.NOT_REACHED, "taken back before it was its turn: the window closed, or somebody stopped it"),
     "Delayed": (Cause.AGENT_LOST, "the command waited for its agent, which did not answer"),
     "Pending": (Cause.AGENT_LOST, "the command waited for its agent, which did not answer"),
     "InProgress": (
@@ -86,6 +86,8 @@ FIXES: dict[Cause, str] = {
     Cause.WINDOW_CLOSED: "lengthen the window, or run it again",
     Cause.START_REFUSED: "mend what AWS refused, run it again",
     Cause.GROUP_MISSING: "create the resource group in that account",
+    Cause.HELD: "wait for that run, then retry",
+    Cause.WITHHELD: "decide, then `patchtide run retry`",
     Cause.TOO_MANY: "split the targets by a tag",
     Cause.UNREADABLE: "see `patchtide run show`",
     Cause.OTHER: "look at the command's output on the host",

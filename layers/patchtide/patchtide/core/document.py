@@ -30,11 +30,13 @@ from patchtide.core.campaign import (
     IDS_KEY,
     INSTANCE_RUNBOOK,
     Campaign,
+    Freeze,
     Runbook,
     Target,
     Wave,
 )
 from patchtide.core.errors import InvalidCampaign, InvalidSchedule
+from patchtide.core.gate import Gate
 from patchtide.core.problem import Problem
 from patchtide.core.schedule import Schedule, check, occurrences
 
@@ -220,6 +222,77 @@ def _timezone(value: str) -> str:
     return value
 
 
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+
+
+def _freeze(value: object) -> Freeze | str:
+    """A date, a range of dates (both ends included), or the key of an iCalendar file in the stack's bucket."""
+    if isinstance(value, Freeze):
+        return value
+    if isinstance(value, Mapping):
+        parts = {str(key).lower(): str(found) for key, found in value.items()}
+        if set(parts) != {"from", "to"}:
+            raise _wrong("freeze", f"has {sorted(parts)}", "Write from and to, or 2026-12-20..2027-01-05")
+        first, last = parts["from"], parts["to"]
+    else:
+        text = _clean(str(value).strip())
+        if text.lower().endswith(".ics"):
+            return _freeze_file(text)
+        found = re.fullmatch(rf"({_DATE})(?:\s*(?:\.\.|/|to)\s*({_DATE}))?", text)
+        if not found:
+            hint = "Write 2026-12-24, 2026-12-20..2027-01-05, or the key of an .ics file in the stack's bucket"
+            raise _wrong("freeze", f"{text!r} is no date, range or .ics file", hint)
+        first, last = found[1], found[2] or found[1]
+    days = _dates_of(first, last)
+    if days.last < days.first:
+        raise _wrong("freeze", f"{last} is before {first}", "Swap them")
+    return days
+
+
+def _dates_of(first: str, last: str) -> Freeze:
+    try:
+        return Freeze(date.fromisoformat(first), date.fromisoformat(last))
+    except ValueError as error:
+        raise _wrong("freeze", f"{first} to {last}: {error}", "Write dates as yyyy-mm-dd") from error
+
+
+def _freeze_file(key: str) -> str:
+    if key.startswith(("s3:", "/")) or "//" in key or ".." in key or len(key) > 512:
+        raise _wrong(
+            "freeze", f"{key!r} is not a key of the stack's bucket", "Write the key alone, e.g. calendars/company.ics"
+        )
+    return key
+
+
+def _calendar(value: object) -> str:
+    text = str(value)
+    if re.fullmatch(r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/[a-zA-Z0-9_.-]{3,128}", text):
+        return text
+    if re.fullmatch(r"[a-zA-Z0-9_.-]{3,128}", text):
+        return text
+    raise _wrong(
+        "calendar", f"{text!r} is not a Change Calendar", "Write its name, or its ARN when it is shared with you"
+    )
+
+
+def _percent(value: object) -> float:
+    text = str(value).strip().removesuffix("%")
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?", text) or float(text) > 100:
+        raise _wrong("percent", f"{value!r} is not a percentage", "Write 0% to 100%")
+    return float(text)
+
+
+def _choice(*choices: str) -> Callable[[object], str]:
+    """One of the words, in any case."""
+
+    def chosen(value: object) -> str:
+        if (text := str(value).lower()) in choices:
+            return text
+        raise _wrong("choice", f"{value!r} is not one of the choices", f"Write {' or '.join(choices)}")
+
+    return chosen
+
+
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, Decimal) and value == value.to_integral_value() else value
 
@@ -242,10 +315,34 @@ ParameterValues = Annotated[list[ParameterValue], BeforeValidator(_many), Field(
 Day = Annotated[date, Field(ge=date(1970, 1, 1), le=date(2199, 12, 31))]  # the years AWS's cron knows
 
 
+FreezeText = Annotated[Freeze | str, BeforeValidator(_freeze, json_schema_input_type=str | dict[str, str])]
+Calendar = Annotated[str, BeforeValidator(_calendar)]
+Percent = Annotated[float, BeforeValidator(_percent, json_schema_input_type=float | str)]
+Approve = Annotated[
+    str, BeforeValidator(_choice("none", "required"), json_schema_input_type=Literal["none", "required"])
+]
+Closed = Annotated[
+    str, BeforeValidator(_choice("skip", "postpone"), json_schema_input_type=Literal["skip", "postpone"])
+]
+AlarmName = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_clean)]
+Offset = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=27)]
+Most = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=1_000_000)]
+
+
 class _Document(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", arbitrary_types_allowed=True
     )
+
+
+class GateDocument(_Document):
+    """What must be true of a wave before the next may begin."""
+
+    max_errors: Errors | None = None
+    min_compliance: Percent | None = None
+    soak: Span = timedelta(0)
+    approval: Approve = "none"
+    alarms: Annotated[list[AlarmName], BeforeValidator(_many), Field(max_length=100)] = []
 
 
 class WaveDocument(_Document):
@@ -254,6 +351,10 @@ class WaveDocument(_Document):
     name: Name
     targets: Targets | None = None
     accounts: Accounts | None = None
+    regions: Annotated[list[Region], BeforeValidator(_many), Field(min_length=1, max_length=50)] | None = None
+    schedule_offset: Offset | None = None
+    max_instances: Most | None = None
+    gate: GateDocument | None = None
     max_concurrency: Concurrency | None = None
     max_errors: Errors | None = None
 
@@ -272,7 +373,7 @@ class CampaignDocument(_Document):
     state: Literal["ENABLED", "DISABLED"] = "ENABLED"
     schedule: Annotated[str, AfterValidator(_expression)] | None = None
     schedule_timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    schedule_offset: Annotated[int, BeforeValidator(_whole), Field(ge=0, le=27)] = 0
+    schedule_offset: Offset = 0
     start_date: Day | None = None
     end_date: Day | None = None
     cutoff: Span = timedelta(hours=1)
@@ -295,6 +396,11 @@ class CampaignDocument(_Document):
     runbook_version: Annotated[str, StringConstraints(pattern=r"^(\$LATEST|\$DEFAULT|[1-9][0-9]*)$")] = "$DEFAULT"
     target_parameter_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,49}$")] | None = None
     runbook_parameters: dict[ParameterName, ParameterValues] = {}
+    max_instances: Most | None = None
+    approval: Approve = "none"
+    calendars: Annotated[list[Calendar], BeforeValidator(_many), Field(max_length=20)] = []
+    freeze: Annotated[list[FreezeText], BeforeValidator(_many), Field(max_length=100)] = []
+    on_calendar_closed: Closed = "skip"
     waves: Annotated[list[WaveDocument], Field(min_length=1, max_length=20)] | None = None
 
 
@@ -412,6 +518,7 @@ _REQUIRED_HINTS = {
     "duration": "Say how long the window is in hours, e.g. 4",
     "accounts": 'List account ids as strings, units (ou-…) or the root (r-…), e.g. ["111122223333"]',
     "targets": "Say which instances, e.g. tag:PatchGroup=prod; there is no accidental “all”",
+    "name": "Give the wave a name, e.g. canary",
     "regions": "List the Regions, e.g. [eu-west-1], or set the stack's DefaultRegions",
 }
 
@@ -445,15 +552,20 @@ def _problem(name: str, error: Any) -> Problem:
     if error["type"] == "literal_error":
         return Problem(path, "choice", f"{value!r} is not one of the choices", f"Write {context['expected']}", value)
     if error["type"] == "extra_forbidden":
-        return Problem(
-            path,
-            "unknown",
-            "is not a field of a wave",
-            "Waves have name, targets, accounts, maxConcurrency, maxErrors",
-            value,
-        )
+        return _unknown_inside(path, str(error["loc"][-1]), value, gate="gate" in error["loc"][:-1])
+    if error["type"] == "missing":
+        return Problem(path, "missing", "is required", _REQUIRED_HINTS.get(str(error["loc"][-1]), "Add it"))
     message = error["msg"][0].lower() + error["msg"][1:]
     return Problem(path, error["type"].replace("_", "-"), f"{value!r}: {message}", "", value)
+
+
+def _unknown_inside(path: str, key: str, value: object, *, gate: bool) -> Problem:
+    model: type[_Document] = GateDocument if gate else WaveDocument
+    known = [to_camel(name) for name in model.model_fields]
+    near = difflib.get_close_matches(key, known, 1, cutoff=0.7)
+    kind = "gate" if gate else "wave"
+    hint = f"Did you mean {near[0]!r}?" if near else f"A {kind} has {', '.join(known)}"
+    return Problem(path, "unknown", f"is not a field of a {kind}", hint, value)
 
 
 def canonical(raw: Mapping[str, object]) -> dict[str, object]:
@@ -506,14 +618,31 @@ def _spacing(draft: CampaignDocument) -> Iterator[Problem]:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     moments = [found.at for found in islice(occurrences(_schedule(draft), start), 60)]
     closest = min((later - earlier for earlier, later in pairwise(moments)), default=None)
-    if closest is not None and closest < draft.duration:
+    days = _offsets(draft)
+    lasts = draft.duration + timedelta(days=days[-1] - days[0])
+    if closest is not None and closest < lasts:
+        path, fix = ("waves", "Bring the waves closer together") if days[-1] > days[0] else ("duration", "Shorten it")
         yield Problem(
-            "duration",
+            path,
             "overlap",
-            f"windows overlap: runs come {closest} apart, each lasts {draft.duration}",
-            "Shorten the window",
+            f"windows overlap: runs come {_spoken(closest)} apart, each lasts {_spoken(lasts)}",
+            fix,
             None,
         )
+
+
+def _spoken(span: timedelta) -> str:
+    """A span as people say it: 2 d 4 h, 90 min."""
+    minutes = int(span.total_seconds() // 60)
+    parts = ((minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 min"
+
+
+def _offsets(draft: CampaignDocument) -> list[int]:
+    """The days after the expression's date on which each wave's window begins."""
+    base = draft.schedule_offset
+    waves = draft.waves or []
+    return [base if wave.schedule_offset is None else wave.schedule_offset for wave in waves] or [base]
 
 
 def _wave_targets(draft: CampaignDocument) -> Iterator[tuple[str, list[Target]]]:
@@ -559,26 +688,77 @@ def _parameters(draft: CampaignDocument) -> Iterator[Problem]:
             yield Problem(path, "reserved", "is set by Patchtide", OUR_PARAMETERS.get(name, "Use targets"))
 
 
-def _one_wave(draft: CampaignDocument) -> Iterator[Problem]:
-    names = [wave.name for wave in draft.waves or []]
-    if len(names) > 1:
-        yield Problem(
-            "waves",
-            "one-wave",
-            "more than one wave is not supported yet",
-            "Write a campaign per wave, each with its own schedule",
-            names,
-        )
+def _wave_order(draft: CampaignDocument) -> Iterator[Problem]:
+    """Waves have names of their own, and come in the order in which they are written."""
+    seen: set[str] = set()
+    offsets = _offsets(draft)
+    for number, wave in enumerate(draft.waves or []):
+        if wave.name in seen:
+            yield Problem(
+                f"waves[{number}].name", "twice", f"{wave.name!r} is given twice", "Give each wave a name", wave.name
+            )
+        seen.add(wave.name)
+        if number and offsets[number] < offsets[number - 1]:
+            yield Problem(
+                f"waves[{number}].scheduleOffset",
+                "order",
+                f"{offsets[number]} days comes before wave {(draft.waves or [])[number - 1].name}, {offsets[number - 1]} days",
+                "Write the waves in the order in which they run",
+                offsets[number],
+            )
+
+
+def _wave_places(draft: CampaignDocument) -> Iterator[Problem]:
+    """A wave narrows the campaign, it never widens it. What units stand for is only known when they are looked up."""
+    units = any(not account.isdigit() for account in draft.accounts)
+    for number, wave in enumerate(draft.waves or []):
+        for account in wave.accounts or []:
+            if account.isdigit() and not units and account not in draft.accounts:
+                hint = "Add it to the campaign's accounts, or leave it out"
+                yield Problem(
+                    f"waves[{number}].accounts", "wider", f"{account} is not one of the campaign's", hint, account
+                )
+        for region in wave.regions or []:
+            if region not in draft.regions:
+                hint = "Add it to the campaign's regions, or leave it out"
+                yield Problem(
+                    f"waves[{number}].regions", "wider", f"{region} is not one of the campaign's", hint, region
+                )
+
+
+def _soaks(draft: CampaignDocument) -> Iterator[tuple[int, timedelta, timedelta]]:
+    """For each wave but the last: its number, its soak, and the time from its window's start to the next one's last start."""
+    offsets = _offsets(draft)
+    for number, (wave, _) in enumerate(pairwise(draft.waves or [])):
+        if wave.gate:
+            gap = timedelta(days=offsets[number + 1] - offsets[number]) + draft.duration - draft.cutoff
+            yield number, wave.gate.soak, gap
+
+
+def _bake_times(draft: CampaignDocument) -> Iterator[Problem]:
+    for number, soak, gap in _soaks(draft):
+        if soak < timedelta(0) or soak >= gap:
+            following = (draft.waves or [])[number + 1].name
+            yield Problem(
+                f"waves[{number}].gate.soak",
+                "unreachable",
+                f"after a soak of {_spoken(soak)} wave {following} could never begin: its last start is {_spoken(gap)} "
+                "after this wave's first",
+                f"Shorten the soak, or give wave {following} a later scheduleOffset",
+                _spoken(soak),
+            )
 
 
 _TOGETHER: tuple[tuple[tuple[str, ...], Rule], ...] = (
     (("duration", "cutoff"), _window),
     (("schedule", "schedule_offset", "start_date", "end_date"), _dates),
-    (("schedule", "schedule_timezone", "schedule_offset", "start_date", "end_date", "duration"), _spacing),
+    (("schedule", "schedule_timezone", "schedule_offset", "start_date", "end_date", "duration", "waves"), _spacing),
     (("targets", "waves", "runbook", "target_parameter_name"), _target_numbers),
     (("targets", "waves"), _target_sizes),
     (("runbook", "target_parameter_name", "runbook_parameters"), _parameters),
-    (("waves",), _one_wave),
+    (("waves", "schedule_offset"), _wave_order),
+    (("waves", "accounts", "regions"), _wave_places),
+    (("waves", "schedule_offset", "duration", "cutoff"), _bake_times),
 )
 
 
@@ -590,7 +770,7 @@ def _target_parameter(draft: CampaignDocument) -> str | None:
 
 def _schedule(draft: CampaignDocument) -> Schedule:
     assert draft.schedule  # noqa: S101 - asked only of campaigns with one
-    return Schedule(draft.schedule, draft.schedule_timezone, draft.schedule_offset, draft.start_date, draft.end_date)
+    return Schedule(draft.schedule, draft.schedule_timezone, _offsets(draft)[0], draft.start_date, draft.end_date)
 
 
 def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem]:
@@ -623,23 +803,76 @@ def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem
             "maxConcurrency", "all-at-once", "every instance of a location may reboot at once", "Use e.g. 10%"
         )
 
+    yield from _wave_warnings(draft)
+
+
+def _wave_warnings(draft: CampaignDocument) -> Iterator[Problem]:
+    waves = draft.waves or []
+    for number, soak, gap in _soaks(draft):
+        if soak and soak + draft.duration - draft.cutoff >= gap:
+            yield Problem(
+                f"waves[{number}].gate.soak",
+                "tight",
+                f"if wave {waves[number].name} takes its whole window, {_spoken(soak)} of soak leave the next no time to begin",
+                "Shorten the soak, or give the next wave a later scheduleOffset",
+            )
+    for number, wave in enumerate(waves):
+        if number and not wave.targets and not wave.accounts and not wave.regions:
+            yield Problem(
+                f"waves[{number}]",
+                "everything-left",
+                f"wave {wave.name} is everything left: where an earlier wave has instances too, the others are named one by one, "
+                "20 to an execution",
+                "Give it a tag of its own if it is large",
+            )
+    if waves and (gate := waves[-1].gate) and (gate.soak or gate.alarms or gate.min_compliance is not None):
+        yield Problem(
+            f"waves[{len(waves) - 1}].gate",
+            "last-gate",
+            "no wave comes after the last, so only its approval means something: that it must be approved itself",
+            "Leave the rest out",
+        )
+
+
+def _approvals(draft: CampaignDocument) -> list[bool]:
+    """Whether each wave must be approved. A gate decides about the wave behind it; the last wave's, about itself."""
+    waves = draft.waves or []
+    asks = [bool(wave.gate and wave.gate.approval == "required") for wave in waves] or [False]
+    before = [draft.approval == "required", *asks[:-1]]
+    before[-1] = before[-1] or asks[-1]
+    return before
+
+
+def _wave(draft: CampaignDocument, wave: WaveDocument, delay: int, *, approval: bool) -> Wave:
+    gate = wave.gate or GateDocument()
+    limit = wave.max_errors or draft.max_errors
+    return Wave(
+        name=wave.name,
+        # A wave narrows the campaign: its targets come on top, so that both must hold.
+        targets=tuple(_narrowed(draft, wave)),
+        accounts=tuple(wave.accounts or ()),
+        regions=tuple(wave.regions or ()),
+        max_concurrency=wave.max_concurrency or draft.max_concurrency,
+        max_errors=limit,
+        delay=delay,
+        gate=Gate(
+            gate.max_errors or limit, gate.min_compliance, gate.soak, gate.approval == "required", tuple(gate.alarms)
+        ),
+        approval=approval,
+        max_instances=wave.max_instances or draft.max_instances or 0,
+    )
+
 
 def _campaign(draft: CampaignDocument) -> Campaign:
     waves = draft.waves or [WaveDocument(name="all")]
+    offsets = _offsets(draft)
     return Campaign(
         name=draft.campaign,
         accounts=tuple(draft.accounts),
         regions=tuple(draft.regions),
         waves=tuple(
-            Wave(
-                name=wave.name,
-                # A wave narrows the campaign: its targets come on top, so that both must hold.
-                targets=tuple(_narrowed(draft, wave)),
-                accounts=tuple(wave.accounts or draft.accounts),
-                max_concurrency=wave.max_concurrency or draft.max_concurrency,
-                max_errors=wave.max_errors or draft.max_errors,
-            )
-            for wave in waves
+            _wave(draft, wave, offset - offsets[0], approval=approval)
+            for wave, offset, approval in zip(waves, offsets, _approvals(draft), strict=True)
         ),
         duration=draft.duration,
         cutoff=draft.cutoff,
@@ -662,4 +895,8 @@ def _campaign(draft: CampaignDocument) -> Campaign:
             _target_parameter(draft),
             {name: tuple(values) for name, values in draft.runbook_parameters.items()},
         ),
+        calendars=tuple(draft.calendars),
+        freezes=tuple(entry for entry in draft.freeze if isinstance(entry, Freeze)),
+        freeze_files=tuple(entry for entry in draft.freeze if isinstance(entry, str)),
+        on_calendar_closed="postpone" if draft.on_calendar_closed == "postpone" else "skip",
     )

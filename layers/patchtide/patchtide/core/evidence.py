@@ -63,6 +63,11 @@ class Invocation:
         return self.details.replace(" ", "") not in _UNDELIVERED
 
     @property
+    def never_begun(self) -> bool:
+        """Whether it was given up before it was the instance's turn. One that was cancelled at work has something to say."""
+        return self.details == "Terminated" or (self.details == "Cancelled" and not self.output)
+
+    @property
     def over(self) -> bool:
         """Whether nothing more will come of it."""
         return self.status not in ("Pending", "InProgress", "Delayed", "Cancelling")
@@ -83,7 +88,7 @@ class Ending:
     @property
     def not_started(self) -> bool:
         """Whether nothing was sent to any instance here."""
-        return self.status in ("NotStarted", "NotAttempted", "Refused")
+        return self.status in ("NotStarted", "NotAttempted", "Refused", "Withheld")
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ def judge(
     expected: Expectation,
 ) -> Result:
     """The outcome of one expected instance. Only a patch state that is this run's own can make it compliant."""
+    if instance.held_by:
+        return Result(instance, Outcome.EXCLUDED, Cause.HELD, f"run {instance.held_by} has it")
     unsure = doubt(state, expected)
     if state is not None and unsure is None:
         return _from_evidence(instance, state, invocation, expected)
@@ -182,7 +189,7 @@ def _without_evidence(
 ) -> Result:
     if invocation is not None:
         cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output)
-        if invocation.details == "Terminated":  # the command was stopped before it was this instance's turn
+        if invocation.never_begun:  # the command was stopped, or taken back, before it was this instance's turn
             return Result(instance, Outcome.NOT_STARTED, cause, sentence)
         if not invocation.delivered:
             return Result(instance, Outcome.UNREACHABLE, cause, sentence)
@@ -192,7 +199,8 @@ def _without_evidence(
             return Result(instance, Outcome.FAILED, cause, sentence)
         return Result(instance, Outcome.UNVERIFIED, *unsure)
     if ending.not_started:
-        cause = Cause.START_REFUSED if ending.status == "Refused" else Cause.WINDOW_CLOSED
+        causes = {"Refused": Cause.START_REFUSED, "Withheld": Cause.WITHHELD}
+        cause = causes.get(ending.status, Cause.WINDOW_CLOSED)
         return Result(instance, Outcome.NOT_STARTED, cause, ending.reason)
     if not instance.ping:
         return Result(

@@ -22,7 +22,9 @@ class Outcome(StrEnum):
     NOT_STARTED = "notStarted"
 
 
-FINE = frozenset({Outcome.COMPLIANT, Outcome.SCANNED, Outcome.EXCLUDED})
+FINE = frozenset({Outcome.COMPLIANT, Outcome.SCANNED})
+# What a retry tries again: whatever is not known to be patched. A reboot that is still to come is not patched for again.
+LEFT = frozenset(set(Outcome) - FINE - {Outcome.PENDING_REBOOT, Outcome.GONE})
 
 
 class Cause(StrEnum):
@@ -51,6 +53,8 @@ class Cause(StrEnum):
     START_REFUSED = "START_REFUSED"
     GROUP_MISSING = "GROUP_MISSING"
     TOO_MANY = "TOO_MANY"
+    HELD = "HELD"
+    WITHHELD = "WITHHELD"
     UNREADABLE = "UNREADABLE"
     OTHER = "OTHER"
 
@@ -58,12 +62,13 @@ class Cause(StrEnum):
 @dataclass(frozen=True)
 class Instance:
     """One expected instance, as it was when the set was frozen. `ping` is SSM's word: Online, ConnectionLost, Inactive, or
-    empty when SSM does not know the instance."""
+    empty when SSM does not know the instance. `held_by` is the run that has it, so that this one leaves it alone."""
 
     id: str
     name: str = ""
     platform: str = ""
     ping: str = ""
+    held_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from patchtide.core.campaign import Campaign
-from patchtide.core.run import PREPARE_LEAD
+from patchtide.core.run import APPROVAL_LEAD, PREPARE_LEAD
 from patchtide.core.schedule import next_occurrence
 
 
@@ -22,7 +22,9 @@ class Registration:
 
     `version` numbers the valid versions over the campaign's whole life, deleted or not. `next_at` is the occurrence to be
     claimed next, `last_at` the one claimed last, also in an earlier life of the item: no occurrence is ever claimed twice.
-    `anchor` is when this life began, to the second. `changes` counts saves.
+    `anchor` is when this life began, to the second. `enabled` is what the version in force says. `author` is the principal
+    known to have written that version, empty when nobody knows. `lead` is how long before an occurrence its run is opened.
+    `changes` counts saves.
     """
 
     campaign: str
@@ -34,6 +36,9 @@ class Registration:
     last_at: datetime | None = None
     deleted: bool = False
     changes: int = 0
+    enabled: bool = True
+    author: str = ""
+    lead: timedelta = PREPARE_LEAD
 
     @property
     def ran(self) -> bool:
@@ -42,10 +47,17 @@ class Registration:
 
     @property
     def due_at(self) -> datetime | None:
-        """When the next occurrence's run is to be opened: early enough to find out what it will patch."""
-        if self.next_at is None:
-            return None
-        return self.next_at if self.adhoc else self.next_at - PREPARE_LEAD
+        """When the next occurrence's run is to be opened: early enough to find out what it will patch, and to approve it, but
+        not before the occurrence before it."""
+        if self.next_at is None or self.adhoc:
+            return self.next_at
+        due = self.next_at - self.lead
+        return max(due, min(self.last_at, self.next_at - PREPARE_LEAD)) if self.last_at else due
+
+    @property
+    def active(self) -> bool:
+        """Whether the campaign may start anything: its item is there, and says ENABLED."""
+        return self.enabled and not self.deleted
 
 
 def digest(document: Mapping[str, object]) -> str:
@@ -58,7 +70,9 @@ def _settled(value: object) -> object:
     return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
 
 
-def accept(held: Registration | None, campaign: Campaign, fingerprint: str, now: datetime) -> Registration:
+def accept(
+    held: Registration | None, campaign: Campaign, fingerprint: str, now: datetime, author: str = ""
+) -> Registration:
     """The registration once a valid version of the campaign was taken.
 
     A new item without a schedule is due at once, once. An occurrence that is due already and not yet claimed stays: an
@@ -70,7 +84,15 @@ def accept(held: Registration | None, campaign: Campaign, fingerprint: str, now:
     base = held or Registration(campaign.name)
     if fresh:
         base = replace(base, next_at=None, anchor=now, deleted=False)
-    taken = replace(base, version=base.version + 1, digest=fingerprint, adhoc=campaign.schedule is None)
+    taken = replace(
+        base,
+        version=base.version + 1,
+        digest=fingerprint,
+        adhoc=campaign.schedule is None,
+        enabled=campaign.enabled,
+        author=author,
+        lead=APPROVAL_LEAD if campaign.approval else PREPARE_LEAD,
+    )
     return replace(taken, next_at=_next_at(base, campaign, now, fresh=fresh) if campaign.enabled else None)
 
 
@@ -91,6 +113,20 @@ def claimed(held: Registration, campaign: Campaign) -> Registration:
     schedule = replace(campaign.schedule, anchor=held.anchor) if campaign.schedule else None
     following = next_occurrence(schedule, held.next_at) if schedule else None
     return replace(held, last_at=held.next_at, next_at=following.at if following else None)
+
+
+def caught_up(held: Registration, campaign: Campaign, now: datetime) -> tuple[Registration, int]:
+    """The registration once occurrences that nobody opened in their time are counted instead of opened, and their number.
+
+    The last of them is left, to be opened: as late as its window allows, or as the one run that tells of them all.
+    """
+    missed = 0
+    while held.next_at and held.next_at + campaign.duration - campaign.cutoff <= now:
+        following = claimed(held, campaign)
+        if following.next_at is None or following.due_at is None or following.due_at > now:
+            break
+        held, missed = following, missed + 1
+    return held, missed
 
 
 def retired(held: Registration) -> Registration:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +30,11 @@ class LocationState(StrEnum):
 
 @dataclass(frozen=True)
 class LocationRun:
-    """One location of a wave."""
+    """One location of a wave.
+
+    `named` says that its instances must be named one by one, because not all that its targets match are meant; `held` of them
+    belong to another run. `roster` is a fingerprint of those expected. `parts_ended` are the executions of it that are over.
+    """
 
     run: str
     wave: str
@@ -43,17 +48,30 @@ class LocationRun:
     ended_at: datetime | None = None
     cause: Cause = Cause.NONE
     sentence: str = ""
+    named: bool = False
+    held: int = 0
+    roster: str = ""
+    parts_ended: tuple[int, ...] = ()
+
+    @property
+    def startable(self) -> int:
+        """Instances for which something is to be started."""
+        return self.instances - self.held
 
 
 @dataclass(frozen=True)
 class Inquiry:
-    """A question about one location, for the collector: who are its targets, or what became of them."""
+    """A question about one location, for the collector: who are its targets, what became of them; or to halt what waits there.
 
-    purpose: Literal["targets", "evidence"]
+    `child` is the location's own execution, where it is to be stopped as well.
+    """
+
+    purpose: Literal["targets", "evidence", "halt"]
     run: str
     wave: str
     account: str
     region: str
+    child: str = ""
 
     @property
     def location(self) -> Location:
@@ -65,3 +83,28 @@ def pages(instances: Iterable[Instance]) -> tuple[tuple[Instance, ...], ...]:
     """The instances in the order of their ids, a page each."""
     ordered = sorted(set(instances), key=lambda instance: instance.id)
     return tuple(tuple(ordered[first : first + PAGE]) for first in range(0, len(ordered), PAGE))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Instances that a wave of a run has to itself, until it is done with them at the latest."""
+
+    run: str
+    wave: str
+    until: datetime
+    instances: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Holds:
+    """All holds in one location, and how often they were changed: whoever adds one must have seen the others."""
+
+    location: Location
+    held: tuple[Hold, ...] = ()
+    changes: int = 0
+
+
+def fingerprint(instances: Iterable[Instance]) -> str:
+    """A short digest of which instances these are."""
+    text = " ".join(sorted(instance.id for instance in instances))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

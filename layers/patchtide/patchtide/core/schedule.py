@@ -16,6 +16,7 @@ The preview, the item's `nextRunAt` and the dispatcher all call `occurrences`, s
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,6 +28,7 @@ from patchtide.core.errors import InvalidSchedule
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+LAST_YEAR = 2099
 LONGEST_RATE = timedelta(days=366)
 RATE_UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
@@ -37,11 +39,15 @@ _STEP = re.compile(r"^(?P<range>[^/]+)/(?P<step>[1-9][0-9]*)$")
 
 @dataclass(frozen=True)
 class Occurrence:
-    """One due moment: the UTC instant that names it, the same moment in the campaign's zone, and what to know about it."""
+    """One due moment: the UTC instant that names it, the same moment in the campaign's zone, and what to know about it.
+
+    `nominal` is the naive local time that the expression names, which a clock change may have removed.
+    """
 
     at: datetime
     local: datetime
     note: str = ""
+    nominal: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -168,9 +174,15 @@ def _cron(expression: str, body: str) -> str:
             _plain(_MONTH, month, expression),
             "*" if weekday == "?" else _weekdays(weekday, expression),
             "0",  # croniter's seconds
-            _plain(_YEAR, year, expression),
+            _years(year, expression),
         )
     )
+
+
+def _years(text: str, expression: str) -> str:
+    """The years as far as croniter goes, which is 2099; AWS's go on for a hundred more. Empty when none are left."""
+    years = _plain(_YEAR, text, expression)
+    return years if years == "*" else ",".join(year for year in years.split(",") if int(year) <= LAST_YEAR)
 
 
 def _with_year(fields: list[str]) -> str:
@@ -226,10 +238,16 @@ def check(expression: str) -> None:
 
 def _cron_locals(schedule: Schedule, body: str, since: datetime) -> Iterator[datetime]:
     translated = _cron(schedule.expression, body)
+    if not translated.rsplit(" ", 1)[1]:
+        return  # years beyond croniter's reach alone
+    nearest = re.fullmatch(r"(\d+)W", translated.split()[2])
     try:
         calendar = croniter(translated, since, max_years_between_matches=40)
         while True:
-            yield calendar.get_next(datetime)
+            found = calendar.get_next(datetime)
+            # croniter takes 31W for the last working day of a month that has no 31st; AWS and Quartz leave that month out.
+            if not nearest or int(nearest[1]) <= monthrange(found.year, found.month)[1]:
+                yield found
     except CroniterBadDateError:
         return  # no such day within 40 years, or the years are over: there is no next one
     except CroniterError as error:
@@ -260,10 +278,12 @@ def resolve(local: datetime, zone: ZoneInfo) -> Occurrence:
     if before < after:
         at = _gap_end(first, before, after)
         shown = at.astimezone(zone)
-        return Occurrence(at, shown, f"{local:%H:%M} does not exist on {local:%Y-%m-%d}, runs at {shown:%H:%M %Z}")
+        return Occurrence(
+            at, shown, f"{local:%H:%M} does not exist on {local:%Y-%m-%d}, runs at {shown:%H:%M %Z}", local
+        )
     at = first.astimezone(UTC)
     note = f"{local:%H:%M} happens twice on {local:%Y-%m-%d}, runs the first time only" if before > after else ""
-    return Occurrence(at, at.astimezone(zone), note)
+    return Occurrence(at, at.astimezone(zone), note, local)
 
 
 def _gap_end(first: datetime, before: timedelta, after: timedelta) -> datetime:
@@ -292,7 +312,7 @@ def occurrences(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:
         if found.at <= last or (schedule.start and found.local.date() < schedule.start):
             continue
         last = found.at
-        yield Occurrence(found.at, found.at.astimezone(zone), found.note)
+        yield Occurrence(found.at, found.at.astimezone(zone), found.note, found.nominal)
 
 
 def _unbounded(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:
@@ -316,3 +336,11 @@ def _unbounded(schedule: Schedule, after: datetime) -> Iterator[Occurrence]:
 def next_occurrence(schedule: Schedule, after: datetime) -> Occurrence | None:
     """The first due moment strictly after an aware instant, or None when there is none."""
     return next(occurrences(schedule, after), None)
+
+
+def days_later(schedule: Schedule, at: datetime, days: int) -> datetime:
+    """The instant that comes so many days after an occurrence, at the same local time. An empty expression will do."""
+    found = next_occurrence(schedule, at - timedelta(seconds=1)) if schedule.expression else None
+    nominal = found.nominal if found and found.at == at else None
+    local = nominal or at.astimezone(schedule.zone).replace(tzinfo=None)
+    return resolve(local + timedelta(days=days), schedule.zone).at if days else at

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from patchtide.core.location import Location
-from patchtide.core.run import Run, Tally
+from patchtide.core.orders import Order
+from patchtide.core.run import Run
+from patchtide.core.tally import Tally
 
 
 @dataclass(frozen=True)
 class Dossier:
-    """A run with what the collectors have counted by now."""
+    """A run with what the collectors have counted by now, and the orders that it has not answered."""
 
     run: Run
     tallies: Mapping[str, Tally]
+    orders: tuple[Order, ...] = ()
 
     @property
     def latest(self) -> tuple[Tally, ...]:

@@ -11,11 +11,14 @@ from typing import Protocol
 
 from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign, Runbook, Target
+from patchtide.core.closures import Opening
 from patchtide.core.evidence import Ending, Invocation, PatchState
 from patchtide.core.location import Location
+from patchtide.core.orders import Answered, Order
 from patchtide.core.outcome import Cause, Instance, Result
+from patchtide.core.pause import Pause
 from patchtide.core.registration import Registration
-from patchtide.core.roster import Inquiry, LocationRun, LocationState
+from patchtide.core.roster import Holds, Inquiry, LocationRun, LocationState
 from patchtide.core.run import Run, RunbookFacts
 from patchtide.core.view import Dossier, View
 
@@ -53,6 +56,15 @@ class Registry(Protocol):
     def claim(self, registration: Registration, run: Run) -> None:
         """Open the run and move the registration on, both or neither. Raises Overtaken when somebody was faster."""
 
+    def reopen(self, run: Run) -> None:
+        """Open a run that no occurrence claims: a retry, or one in place of another. Once: a second time changes nothing."""
+
+    def runs_of(self, campaign: str, most: int) -> tuple[str, ...]:
+        """The ids of the campaign's last runs, newest first."""
+
+    def overdue(self, campaign: str, at: datetime, alert: Alert) -> bool:
+        """Whether this is the first time that people hear of an occurrence that nobody opened."""
+
 
 class Runs(Protocol):
     """The service's own record of runs."""
@@ -75,14 +87,39 @@ class Runs(Protocol):
     def location(self, run: str, wave: str, location: Location) -> LocationRun | None:
         """One location as it is now, or None when the run does not have it."""
 
-    def freeze(self, at: LocationRun, instances: Iterable[Instance]) -> None:
-        """Keep who is expected at the location, and count it. Once: a second time changes nothing."""
+    def holds(self, location: Location) -> Holds:
+        """Which run has which instances of the location to itself, as far as anybody said so."""
+
+    def freeze(
+        self,
+        at: LocationRun,
+        instances: Iterable[Instance],
+        holds: Holds,
+        until: datetime,
+        now: datetime,
+        *,
+        named: bool = False,
+    ) -> None:
+        """Keep who is expected at the location, count it, and hold them. Once: a second time changes nothing.
+
+        Raises Overtaken when others were held since `holds` was read.
+        """
 
     def out_of_reach(self, at: LocationRun, cause: Cause, sentence: str) -> None:
         """Keep that the location cannot be asked, and count it. Once."""
 
-    def end(self, run: str, wave: str, location: Location, ending: Ending, child: str | None, now: datetime) -> None:
-        """Keep how the location's part ended. Once."""
+    def end(
+        self,
+        run: str,
+        wave: str,
+        location: Location,
+        ending: Ending,
+        child: str | None,
+        now: datetime,
+        part: int = 1,
+        parts: int = 1,
+    ) -> None:
+        """Keep how the location's part ended, or one of its parts. Once."""
 
     def roster(self, at: LocationRun, page: int) -> tuple[Instance, ...]:
         """One page of the instances expected at the location."""
@@ -92,6 +129,18 @@ class Runs(Protocol):
 
     def problems(self, run: str, prefix: str, limit: int) -> tuple[Mapping[str, str], ...]:
         """Up to `limit` rows of instances (or locations) that did not come out right, whose key has the prefix."""
+
+    def order(self, run: str, order: Order) -> None:
+        """Give the run an order; it wakes the run."""
+
+    def answer(self, run: str, answered: Answered) -> None:
+        """Keep what the run said to an order, where whoever gave it looks."""
+
+    def left(self, run: str, wave: str, location: Location) -> frozenset[str]:
+        """The instances of a wave at a location that did not come out right."""
+
+    def left_over(self, run: str) -> Iterator[tuple[str, Location]]:
+        """The waves and locations of a run with instances that did not come out right, or that were out of reach."""
 
     def keep_alert(self, run: str, alert: Alert, now: datetime) -> None:
         """Keep what people were told."""
@@ -145,12 +194,59 @@ class Spoke(Protocol):
     def failure(self, child: str) -> str:
         """Why the location's own execution failed, in AWS's or the runbook's words."""
 
+    def halt(self, run: str, since: datetime) -> int:
+        """Take back what waits for its turn in the run's commands; how many instances that was."""
+
+    def stop(self, child: str) -> None:
+        """Have the location's own execution stop, unless its command is at work already."""
+
 
 class Spokes(Protocol):
     """All locations."""
 
     def at(self, location: Location) -> Spoke:
         """The location; raises Refused where its read role cannot be assumed."""
+
+
+class Switch(Protocol):
+    """The service-wide pause."""
+
+    def read(self) -> Pause:
+        """The switch as it is now. Whoever cannot read it has to take it as paused."""
+
+    def told(self, pause: Pause) -> None:
+        """Note that people were told of it."""
+
+
+class Slots(Protocol):
+    """How many instances all runs together are patching."""
+
+    def take(self, token: str, instances: int, most: int, now: datetime) -> bool:
+        """Whether so many more may be in flight; if so they are counted, once for each token."""
+
+    def release(self, token: str) -> None:
+        """Count the token's instances no longer. Once."""
+
+
+class Calendars(Protocol):
+    """SSM Change Calendars."""
+
+    def opening(self, names: Iterable[str], at: datetime) -> Opening:
+        """Whether all calendars are open at the instant, and until when."""
+
+
+class FreezeFiles(Protocol):
+    """iCalendar files in the stack's bucket."""
+
+    def text(self, key: str) -> str:
+        """The file's text."""
+
+
+class Alarms(Protocol):
+    """CloudWatch alarms."""
+
+    def states(self, names: Iterable[str]) -> Mapping[str, str]:
+        """The state of each alarm that exists: OK, ALARM or INSUFFICIENT_DATA."""
 
 
 class Alerts(Protocol):

@@ -6,16 +6,19 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from patchtide.core.campaign import IDS_KEY, Target
 from patchtide.core.causes import explain_location
-from patchtide.core.errors import Refused
+from patchtide.core.errors import Busy, Overtaken, Refused
 from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, judge
 from patchtide.core.outcome import Cause, Instance, Result
 from patchtide.core.request import expected_snapshot
-from patchtide.core.roster import MAX_PAGES, PAGE, Inquiry, LocationRun, LocationState
-from patchtide.core.run import EVIDENCE_GRACE, Run, evidence_since
+from patchtide.core.roster import MAX_PAGES, PAGE, Hold, Holds, Inquiry, LocationRun, LocationState
+from patchtide.core.run import EVIDENCE_GRACE, GIVE_UP, STOP_GRACE, Run, evidence_since
 from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
 
 logger = logging.getLogger(__name__)
+
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,13 @@ def collect(inquiry: Inquiry, at: Collector) -> None:
         _targets(where, run, at)
     elif inquiry.purpose == "evidence" and where.state is LocationState.ENDED:
         _evidence(where, run, at)
+    elif inquiry.purpose == "halt" and where.state is LocationState.RESOLVED:
+        _halt(where, run, inquiry.child, at)
 
 
 def _targets(where: LocationRun, run: Run, at: Collector) -> None:
-    targets = at.registry.spec(run.campaign, run.spec).wave(where.wave).targets
     try:
-        instances = at.spokes.at(where.location).instances(targets)
+        instances = _matched(where, run, at)
     except Refused as refused:
         at.runs.out_of_reach(where, *explain_location(refused.code, refused.message))
         return
@@ -51,7 +55,80 @@ def _targets(where: LocationRun, run: Run, at: Collector) -> None:
         sentence = f"{len(instances)} targets, {MAX_PAGES * PAGE} is the most in one location"
         at.runs.out_of_reach(where, Cause.TOO_MANY, sentence)
     else:
-        at.runs.freeze(where, instances)
+        _freeze(where, run, instances, at)
+
+
+def _matched(where: LocationRun, run: Run, at: Collector) -> tuple[Instance, ...]:
+    """The instances that are meant: those that the targets match, or of a retry, those that were left undone and still do.
+
+    A location that was out of reach when it was tried first is asked for all that match: nobody knows who they are.
+    """
+    spoke = at.spokes.at(where.location)
+    targets = at.registry.spec(run.campaign, run.spec).wave(where.wave).targets
+    source = run.wave(where.wave).source
+    before = at.runs.location(source, where.wave, where.location) if source else None
+    if before is None or not before.instances:
+        return spoke.instances(targets)
+    left = at.runs.left(source, where.wave, where.location)
+    return spoke.instances((Target(IDS_KEY, tuple(sorted(left))),)) if left else ()
+
+
+def _freeze(where: LocationRun, run: Run, instances: tuple[Instance, ...], at: Collector) -> None:
+    """Keep who is expected: those of earlier waves have had their turn, and those that another run has are left to it.
+
+    Where not all are meant that the targets match, they have to be named, since AWS's targets know no exceptions.
+    """
+    wave = run.wave(where.wave)
+    done = _of_earlier_waves(where, run, at)
+    until = run.window_of(wave).end + STOP_GRACE + GIVE_UP
+    for _ in range(TRIES):
+        holds = _live(at.runs.holds(where.location), at)
+        owner = {id_: hold.run for hold in holds.held if hold.run != run.id for id_ in hold.instances}
+        expected = [replace(one, held_by=owner.get(one.id, "")) for one in instances if one.id not in done]
+        partial = len(expected) < len(instances) or any(one.held_by for one in expected)
+        try:
+            at.runs.freeze(where, expected, holds, until, at.now(), named=partial or bool(wave.source))
+        except Overtaken:
+            continue  # another run took instances here meanwhile
+        return
+    raise Busy("freeze the targets", "Overtaken", f"others kept taking instances in {where.location}")
+
+
+def _of_earlier_waves(where: LocationRun, run: Run, at: Collector) -> frozenset[str]:
+    found: set[str] = set()
+    for wave in run.waves:
+        if wave.name == where.wave:
+            break
+        earlier = at.runs.location(run.id, wave.name, where.location)
+        for page in range(earlier.pages if earlier else 0):
+            assert earlier  # noqa: S101 - only what is there has pages
+            found.update(instance.id for instance in at.runs.roster(earlier, page))
+    return frozenset(found)
+
+
+def _live(holds: Holds, at: Collector) -> Holds:
+    """The holds that still count: until their time is over, or their wave is done at the location."""
+    return replace(holds, held=tuple(hold for hold in holds.held if _counts(hold, holds, at)))
+
+
+def _counts(hold: Hold, holds: Holds, at: Collector) -> bool:
+    if hold.until <= at.now():
+        return False
+    holder = at.runs.location(hold.run, hold.wave, holds.location)
+    return holder is not None and holder.state is not LocationState.COLLECTED
+
+
+def _halt(where: LocationRun, run: Run, child: str, at: Collector) -> None:
+    """Take back what waits for its turn. What cannot be taken back is stopped by the fence, or finishes."""
+    try:
+        spoke = at.spokes.at(where.location)
+        taken = spoke.halt(run.id, evidence_since(run, where.wave))
+        if child:
+            spoke.stop(child)
+    except Refused as refused:
+        logger.warning("%s cannot be halted: %s", where.location, refused)
+    else:
+        logger.info("%s: %s instances of %s were taken back", where.location, taken, run.id)
 
 
 def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
@@ -93,8 +170,9 @@ class _Asked:
     ending: Ending | None = None
 
     def results(self, instances: tuple[Instance, ...]) -> tuple[Result, ...]:
-        states = self.spoke.patch_states([instance.id for instance in instances])
-        if self.invocations is None and any(self._unclear(states.get(instance.id)) for instance in instances):
+        mine = [instance.id for instance in instances if not instance.held_by]
+        states = self.spoke.patch_states(mine) if mine else {}
+        if self.invocations is None and any(self._unclear(states.get(id_)) for id_ in mine):
             self._explain()
         found = self.invocations or {}
         ending = self.ending or self.where.ending or Ending("Unknown")
@@ -118,7 +196,7 @@ class _Asked:
 
     def _ending(self) -> Ending:
         ending = self.where.ending or Ending("Unknown")
-        if ending.status in ("Success", "Refused", "NotStarted", "NotAttempted") or not self.where.child:
+        if ending.status in ("Success", "Refused", "NotStarted", "NotAttempted", "Withheld") or not self.where.child:
             return ending
         return self._child_says(ending, self.where.child)
 

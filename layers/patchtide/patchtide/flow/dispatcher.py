@@ -7,41 +7,57 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from patchtide.core.campaign import Campaign
-from patchtide.core.errors import Busy, Overtaken, Refused
-from patchtide.core.location import Location, grid
-from patchtide.core.outcome import Cause
-from patchtide.core.registration import claimed
-from patchtide.core.request import Hub, plan
-from patchtide.core.roster import Inquiry, LocationState
-from patchtide.core.run import (
+from patchtide.core.campaign import Campaign, Wave
+from patchtide.core.commands import (
     AskTargets,
     Command,
-    Execution,
     Find,
     GiveUpTargets,
+    LookAtAlarms,
+    Permit,
+    Plan,
+    Prepare,
+    Release,
+    Reopen,
+    Start,
+)
+from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
+from patchtide.core.gate import YES, Verdict
+from patchtide.core.location import Location, grid
+from patchtide.core.opening import after_missed, open_run, replacement, retry
+from patchtide.core.outcome import Cause
+from patchtide.core.registration import caught_up, claimed
+from patchtide.core.request import Hub, Site, Work, digest_of, plan
+from patchtide.core.roster import Inquiry, LocationRun, LocationState
+from patchtide.core.run import Execution, Run, RunbookFacts, WaveRun, last_start
+from patchtide.core.schedule import next_occurrence
+from patchtide.core.seen import (
+    Deferred,
     Listed,
     NotThere,
-    Plan,
+    Permitted,
     Planned,
-    Prepare,
-    Run,
+    Released,
+    Reopened,
     Seen,
-    Start,
     Started,
     StartRefused,
+    Undecided,
     Unpreparable,
-    open_run,
 )
-from patchtide.flow.cloud import Automation, Inquiries, Now, Organization, Registry, Runs
+from patchtide.core.states import ExecutionState
+from patchtide.flow.cloud import Automation, Inquiries, Now, Organization, Registry, Runs, Slots
 from patchtide.flow.each import TickFailed, each
+from patchtide.flow.permits import Guards, at_opening, before_opening, look_at_alarms, opening, permitted
 from patchtide.flow.step import step
 
 logger = logging.getLogger(__name__)
 
-MINE = (Prepare, AskTargets, GiveUpTargets, Plan, Start, Find)
+TICK = timedelta(seconds=1)
+MINE = (Prepare, AskTargets, GiveUpTargets, Plan, Permit, LookAtAlarms, Start, Find, Release, Reopen)
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,10 @@ class Dispatcher:
     automation: Automation
     organization: Organization
     inquiries: Inquiries
+    slots: Slots
+    guards: Guards
     hub: Hub
+    other_approver: bool
     now: Now
 
 
@@ -66,28 +85,23 @@ def dispatch(at: Dispatcher) -> None:
 
 
 def claim(campaign: str, at: Dispatcher) -> None:
-    """The campaign's due occurrence, claimed and opened as a run by exactly one worker."""
+    """The campaign's due occurrence, claimed and opened as a run by exactly one worker. After an outage in which several
+    were missed, one run speaks for all of them."""
     held = at.registry.get(campaign)
     if held is None or held.next_at is None or held.due_at is None or held.due_at > at.now():
         return
     spec = at.registry.spec(campaign, held.version)
-    run = open_run(
-        campaign,
-        held.version,
-        "adhoc" if held.adhoc else "schedule",
-        held.next_at,
-        [wave.name for wave in spec.waves],
-        spec.duration,
-        spec.cutoff,
-        at.now(),
-    )
+    due, missed = caught_up(held, spec, at.now())
+    run = replace(open_run(due, spec, at.now(), other_approver=at.other_approver), capped=at.hub.max_in_flight > 0)
+    if missed:
+        run = after_missed(run, missed, held.next_at, at.now())
     try:
-        at.registry.claim(claimed(held, spec), run)
+        at.registry.claim(claimed(due, spec), run)
     except Overtaken:
         if at.registry.get(campaign) != held:
             raise
         # Nobody moved it on, so it is the run that exists already: the occurrence is taken, and must not be asked for for ever.
-        at.registry.save(claimed(held, spec))
+        at.registry.save(claimed(due, spec))
         logger.warning("%s had its run %s already", campaign, run.id)
         return
     logger.info("opened %s, window %s to %s", run.id, run.window.start, run.window.end)
@@ -108,10 +122,18 @@ def _perform(command: Command, run: Run, at: Dispatcher) -> Iterable[Seen]:
             return _give_up(run, wave, at)
         case Plan(wave):
             return _plan(run, wave, at)
+        case Permit(wave):
+            return (at_opening(run, run.wave(wave), _spec(run, at), at.guards),)
+        case LookAtAlarms(wave):
+            return (look_at_alarms(run.wave(wave), at.guards),)
         case Start(key):
             return _start(run, run.execution(key), at)
         case Find(key):
             return _find(run.execution(key), at)
+        case Release(key):
+            return _release(run.execution(key), at)
+        case Reopen(order):
+            return _reopen(run, order, at)
         case _:
             raise AssertionError(command)
 
@@ -120,20 +142,46 @@ def _spec(run: Run, at: Dispatcher) -> Campaign:
     return at.registry.spec(run.campaign, run.spec)
 
 
+# --- before the window ----------------------------------------------------------------------------------------------
+
+
 def _prepare(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
-    spec = _spec(run, at)
-    wave = spec.wave(wave_name)
+    spec, wave = _spec(run, at), run.wave(wave_name)
+    closed = before_opening(run, wave, spec, at.guards)
+    if closed and not _only_waits(closed):  # what opens within the window is prepared for meanwhile
+        yield closed
+        return
     try:
         runbook = at.automation.runbook(spec.runbook)
-        accounts = at.organization.accounts(wave.accounts, children=spec.include_child_units)
-        excluded = (
-            at.organization.accounts(spec.exclude_accounts, children=True) if spec.exclude_accounts else frozenset()
-        )
+        locations = _again(run, wave, at) if wave.source else _locations(spec, spec.wave(wave_name), at)
     except Refused as refused:
         yield Unpreparable(wave_name, str(refused))
         return
-    locations = grid(accounts - excluded, spec.regions)
-    yield Listed(wave_name, at.runs.add_locations(run.id, wave_name, locations), runbook)
+    yield _listed(run, wave_name, locations, runbook, at)
+
+
+def _only_waits(closed: Seen) -> bool:
+    return isinstance(closed, Permitted) and closed.verdict.answer == "wait"
+
+
+def _listed(run: Run, wave: str, locations: Iterable[Location], runbook: RunbookFacts, at: Dispatcher) -> Listed:
+    return Listed(wave, at.runs.add_locations(run.id, wave, locations), runbook, at.now())
+
+
+def _locations(spec: Campaign, wave: Wave, at: Dispatcher) -> tuple[Location, ...]:
+    """The wave's locations: a part of the campaign's, whatever the wave says."""
+    children = spec.include_child_units
+    accounts = at.organization.accounts(spec.accounts, children=children)
+    if wave.accounts:
+        accounts &= at.organization.accounts(wave.accounts, children=children)
+    if spec.exclude_accounts:
+        accounts -= at.organization.accounts(spec.exclude_accounts, children=True)
+    return grid(accounts, wave.regions or spec.regions)
+
+
+def _again(run: Run, wave: WaveRun, at: Dispatcher) -> tuple[Location, ...]:
+    """The locations at which the run that is tried again left something undone."""
+    return tuple(sorted({where for name, where in at.runs.left_over(wave.source) if name == wave.name}))
 
 
 def _ask_targets(run: Run, wave: str, at: Dispatcher) -> Iterable[Seen]:
@@ -148,27 +196,80 @@ def _give_up(run: Run, wave: str, at: Dispatcher) -> Iterable[Seen]:
     return ()
 
 
-def _plan(run: Run, wave: str, at: Dispatcher) -> Iterator[Seen]:
-    spec = _spec(run, at)
-    locations: list[Location] = [found.location for found in at.runs.locations(run.id, wave, LocationState.RESOLVED)]
-    yield Planned(wave, plan(spec, run, spec.wave(wave), locations, at.hub))
+def _plan(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
+    spec, wave = _spec(run, at), run.wave(wave_name)
+    window = run.window_of(wave)
+    found = opening(spec, max(at.now(), window.start), at.guards)
+    known = found.open and found.changes_at and window.start < found.changes_at < window.last_start
+    closes_at = found.changes_at if known else None
+    not_after = last_start(run, replace(wave, closes_at=closes_at))
+    work = Work(spec, run, spec.wave(wave_name), at.hub, not_after)
+    frozen = at.runs.locations(run.id, wave_name, LocationState.RESOLVED)
+    sites = [_site(one, at) for one in frozen]
+    executions = plan(work, sites)
+    yield Planned(wave_name, executions, digest_of(executions, sites), closes_at)
+
+
+def _site(found: LocationRun, at: Dispatcher) -> Site:
+    if not found.named and not 0 < at.hub.max_in_flight < found.startable:
+        return Site(found.location, found.startable, roster=found.roster)
+    expected = (one for page in range(found.pages) for one in at.runs.roster(found, page))
+    ids = tuple(instance.id for instance in expected if not instance.held_by)
+    return Site(found.location, len(ids), ids, found.roster)
+
+
+# --- in the window --------------------------------------------------------------------------------------------------
 
 
 def _start(run: Run, execution: Execution, at: Dispatcher) -> Iterator[Seen]:
-    # Planning is not permission: much may have passed since this start became due.
-    if not run.window.open_at(at.now()):
-        return
+    # A second ask may be refused though the first was taken: only what carries no execution was never started.
+    asked_before = execution.first_asked_at != execution.asked_at
+    verdict = _may_start(run, execution, at)
+    if not verdict:
+        if not asked_before:
+            yield Deferred(execution.key, verdict.reason)
+        return  # what was asked for before may run already: it is looked for when its token is old
     try:
         yield Started(execution.key, at.automation.start(execution.request), at.now())
     except Refused as refused:
-        # A second ask may be refused though the first was taken: only what carries no execution was never started.
-        asked_before = execution.first_asked_at != execution.asked_at
         found = _found(execution, at) if asked_before else None
         yield Started(execution.key, found, at.now()) if found else StartRefused(execution.key, str(refused))
 
 
+def _may_start(run: Run, execution: Execution, at: Dispatcher) -> Verdict:
+    """Planning is not permission: much may have passed since this start became due."""
+    wave = run.wave(execution.wave)
+    verdict = permitted(run, wave, _spec(run, at), at.guards)
+    if not verdict:
+        return verdict
+    if wave.approval and (wave.approved is None or wave.approved.digest != wave.digest):
+        return Verdict("wait", "nobody has approved what would run now")
+    begun = sum(one.instances for one in run.executions_of(wave.name) if one.state is not ExecutionState.PLANNED)
+    if 0 < wave.max_instances < begun:
+        return Verdict("wait", f"it would patch {begun} instances, maxInstances is {wave.max_instances}")
+    return _within_cap(execution, at)
+
+
+def _within_cap(execution: Execution, at: Dispatcher) -> Verdict:
+    most = at.hub.max_in_flight
+    if not most:
+        return YES
+    try:
+        taken = at.slots.take(execution.token, execution.instances, most, at.now())
+    except CloudError as error:
+        return Verdict("wait", f"how many instances are in flight could not be read: {error.message}")
+    return (
+        YES if taken else Verdict("wait", f"{most} instances are in flight already, the stack's MaxInstancesInFlight")
+    )
+
+
 def _find(execution: Execution, at: Dispatcher) -> Iterator[Seen]:
-    found = _found(execution, at)
+    try:
+        found = at.automation.find(execution.token)
+    except Refused as refused:
+        # Not knowing is no reason to start again: it stays as it is, and a person is told.
+        yield Undecided(execution.key, f"whether it started cannot be found out: {refused}")
+        return
     yield Started(execution.key, found, at.now()) if found else NotThere(execution.key)
 
 
@@ -176,5 +277,50 @@ def _found(execution: Execution, at: Dispatcher) -> str | None:
     try:
         return at.automation.find(execution.token)
     except Refused as refused:
-        # Not knowing is no reason to start again: it stays as it is, and the log says so every few minutes.
         raise Busy("find", refused.code, refused.message) from refused
+
+
+def _release(execution: Execution, at: Dispatcher) -> Iterator[Seen]:
+    at.slots.release(execution.token)
+    yield Released(execution.key)
+
+
+# --- another run ----------------------------------------------------------------------------------------------------
+
+
+def _reopen(run: Run, order_id: str, at: Dispatcher) -> Iterator[Seen]:
+    answered = run.answered(order_id)
+    assert answered  # noqa: S101 - only what was taken in is due
+    if answered.order.kind == "retry":
+        yield _retried(run, order_id, answered.answer, at, failed_only=answered.order.failed_only)
+    elif not run.open:  # what the new one patches must be off the old one's hands
+        yield _replaced(run, order_id, at)
+
+
+def _retried(run: Run, order_id: str, id_: str, at: Dispatcher, *, failed_only: bool) -> Reopened:
+    left = {name: True for name, _ in at.runs.left_over(run.id)}
+    number = int(id_.rpartition("-r")[2])
+    try:
+        again = retry(run, _spec(run, at), left, number, at.now(), failed_only=failed_only)
+    except ValueError as nothing:
+        return Reopened(order_id, accepted=False, answer=f"there is nothing to try again: {nothing}")
+    at.registry.reopen(replace(again, capped=at.hub.max_in_flight > 0))
+    return Reopened(
+        order_id, accepted=True, answer=f"opened {again.id}, window until {again.window.end:%Y-%m-%d %H:%MZ}"
+    )
+
+
+def _replaced(run: Run, order_id: str, at: Dispatcher) -> Reopened:
+    held = at.registry.get(run.campaign)
+    if held is None or not held.active:
+        return Reopened(order_id, accepted=False, answer="the campaign is DISABLED or deleted")
+    spec = at.registry.spec(run.campaign, held.version)
+    schedule = replace(spec.schedule, anchor=held.anchor) if spec.schedule else None
+    found = next_occurrence(schedule, run.scheduled_at - TICK) if schedule else None
+    if schedule and (found is None or found.at != run.scheduled_at):
+        return Reopened(order_id, accepted=False, answer="the new schedule has no run at that time")
+    fresh = replacement(run, held, spec, at.now())
+    if at.now() >= fresh.window.start + spec.duration - spec.cutoff:
+        return Reopened(order_id, accepted=False, answer="its window is over")
+    at.registry.reopen(replace(fresh, capped=at.hub.max_in_flight > 0))
+    return Reopened(order_id, accepted=True, answer=f"opened {fresh.id}")

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from patchtide.core import alerts
 from patchtide.core.document import SERVICE_FIELDS, Reading, read
+from patchtide.core.errors import Overtaken, Refused
+from patchtide.core.orders import Order
 from patchtide.core.problem import Problem
 from patchtide.core.registration import Registration, accept, digest, retired
-from patchtide.flow.cloud import Alerts, Items, Now, Registry
+from patchtide.flow.cloud import Alerts, Items, Now, Registry, Runs
 
 logger = logging.getLogger(__name__)
+
+RECENT = 3  # of a campaign's runs, how many may still be waiting
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Intake:
 
     items: Items
     registry: Registry
+    runs: Runs
     alerts: Alerts
     default_regions: tuple[str, ...]
     now: Now
@@ -46,9 +52,30 @@ def take(campaign: str, at: Intake) -> None:
     if reading.campaign is None:
         at.alerts.publish(_refusal(campaign, reading, held, fingerprint))
     elif not _stands(held, fingerprint):
-        held = accept(held, reading.campaign, fingerprint, at.now())
+        held = accept(held, reading.campaign, fingerprint, at.now(), _author(item, fingerprint))
         at.registry.take(held, reading.campaign)
+        _replace_waiting(held, at)
     at.items.write_back(campaign, status_of(reading, held, fingerprint, at.now()))
+
+
+def _author(item: Mapping[str, object], fingerprint: str) -> str:
+    """The principal that the command wrote beside just this content; an edit by other means leaves none."""
+    said = item.get("updatedBy")
+    if not isinstance(said, Mapping) or said.get("digest") != fingerprint:
+        return ""
+    return str(said.get("principal", ""))
+
+
+def _replace_waiting(held: Registration, at: Intake) -> None:
+    """What waits for approval was shown as it was before: a run that has not begun makes room for one of the new version."""
+    for run in at.registry.runs_of(held.campaign, RECENT):
+        try:
+            waits = at.runs.load(run).run
+        except Refused:
+            continue  # an occurrence is remembered longer than its run
+        if waits.open and waits.waves[0].approval and waits.started_at is None and waits.spec < held.version:
+            with suppress(Overtaken):  # it was told already
+                at.runs.order(run, Order(f"version-{held.version}", "replace", "intake", at.now()))
 
 
 def _read(written: Mapping[str, object], at: Intake) -> Reading:

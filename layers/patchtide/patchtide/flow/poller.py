@@ -10,41 +10,35 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose
+from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose, overdue, switched
+from patchtide.core.commands import (
+    AnswerOrder,
+    AskEvidence,
+    Close,
+    Command,
+    GiveUpEvidence,
+    Halt,
+    Look,
+    Publish,
+    Stop,
+    Tell,
+)
 from patchtide.core.errors import Refused
 from patchtide.core.evidence import Ending
 from patchtide.core.location import Location
 from patchtide.core.outcome import Cause, Outcome, Result
 from patchtide.core.request import locations_of
 from patchtide.core.roster import Inquiry, LocationState
-from patchtide.core.run import (
-    STOP_GRACE,
-    VISIBLE,
-    AlertKind,
-    AskEvidence,
-    Close,
-    Closed,
-    Command,
-    Execution,
-    ExecutionState,
-    GiveUpEvidence,
-    Look,
-    Looked,
-    Publish,
-    Published,
-    Run,
-    Seen,
-    Stop,
-    Tell,
-    Told,
-)
+from patchtide.core.run import LATE, PREPARE_LEAD, STOP_GRACE, VISIBLE, Execution, Run
+from patchtide.core.seen import Closed, Looked, OrderTold, Published, Seen, Told
+from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
-from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, Runs
+from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, Runs, Switch
 from patchtide.flow.each import TickFailed, each
 from patchtide.flow.step import step
 
 NOT_FOUND = "AutomationExecutionNotFoundException"
-MINE = (Look, Stop, Close, AskEvidence, GiveUpEvidence, Publish, Tell)
+MINE = (Look, Stop, Halt, Close, AskEvidence, GiveUpEvidence, Publish, Tell, AnswerOrder)
 
 
 @dataclass(frozen=True)
@@ -56,14 +50,37 @@ class Poller:
     runs: Runs
     automation: Automation
     inquiries: Inquiries
+    switch: Switch
     alerts: Alerts
     now: Now
 
 
 def poll(at: Poller) -> None:
     """Everything that is due, done. Raises TickFailed at the end, naming what failed."""
-    if failed := each(list(at.runs.due(at.now())), lambda run: advance(run, at)):
+    failed: list[str] = each(list(at.runs.due(at.now())), lambda run: advance(run, at))
+    failed += each(list(at.registry.due(at.now() - LATE + PREPARE_LEAD)), lambda campaign: _notice(campaign, at))
+    failed += each(["the switch"], lambda _: _tell_of_switch(at))
+    if failed:
         raise TickFailed(failed)
+
+
+def _notice(campaign: str, at: Poller) -> None:
+    """Silence is noticed: an occurrence that is still waiting to be opened after its time is told, once, whatever keeps the
+    dispatcher from opening it."""
+    held = at.registry.get(campaign)
+    if held is None or held.next_at is None or at.now() < held.next_at + LATE:
+        return
+    alert = overdue(campaign, held.next_at, at.now())
+    if at.registry.overdue(campaign, held.next_at, alert):
+        at.alerts.publish(alert)
+
+
+def _tell_of_switch(at: Poller) -> None:
+    pause = at.switch.read()
+    if pause.at is None or pause.told:
+        return
+    at.alerts.publish(switched(pause, at.now()))
+    at.switch.told(pause)
 
 
 def advance(run_id: str, at: Poller) -> None:
@@ -76,24 +93,28 @@ def _perform(command: Command, run: Run, at: Poller) -> Iterable[Seen]:
         case Look(key):
             return _look(run, run.execution(key), at)
         case Stop(key):
-            return _stop(run.execution(key), at)
+            return _stop(run, run.execution(key), at)
+        case Halt(wave):
+            return _halt(run, wave, at)
         case Close(key):
             return _close(run, run.execution(key), at)
         case AskEvidence(wave):
             return _ask_evidence(run, wave, at)
         case GiveUpEvidence(wave):
             return _give_up(run, wave, at)
-        case Publish(kind):
-            return _publish(run, kind, at)
+        case Publish():
+            return _publish(run, command, at)
         case Tell(phase):
             return _tell(run, phase, at)
+        case AnswerOrder(order):
+            return _answer(run, order, at)
         case _:
             raise AssertionError(command)
 
 
 def _look(run: Run, execution: Execution, at: Poller) -> Iterator[Seen]:
     assert execution.id  # noqa: S101 - what runs has an id
-    too_late = at.now() >= run.window.end + STOP_GRACE
+    too_late = at.now() >= run.window_of(run.wave(execution.wave)).end + STOP_GRACE
     try:
         view = at.automation.look(execution.id)
     except Refused as refused:
@@ -128,9 +149,7 @@ def _end(run: Run, execution: Execution, steps: Iterable[LocationStep], at: Poll
     for found in steps:
         bit = 1 << places[found.location] if found.location in places else 0
         if found.over and bit and not ended & bit:
-            at.runs.end(
-                run.id, execution.wave, found.location, Ending(found.status, found.reason), found.child, at.now()
-            )
+            _keep_end(run, execution, found.location, Ending(found.status, found.reason), found.child, at)
             fresh.append(found.location)
             ended |= bit
     _inquire(run, execution.wave, fresh, at)
@@ -145,23 +164,61 @@ def _end_rest(run: Run, execution: Execution, ended: int, ending: Ending, at: Po
         if not ended >> number & 1
     ]
     for location in left:
-        at.runs.end(run.id, execution.wave, location, ending, None, at.now())
+        _keep_end(run, execution, location, ending, None, at)
     _inquire(run, execution.wave, left, at)
     return int(execution.all_ended, 16)
+
+
+def _keep_end(
+    run: Run, execution: Execution, location: Location, ending: Ending, child: str | None, at: Poller
+) -> None:
+    part = execution.part, execution.parts
+    at.runs.end(run.id, execution.wave, location, ending, child, at.now(), *part)
 
 
 def _inquire(run: Run, wave: str, locations: Iterable[Location], at: Poller) -> None:
     at.inquiries.send(Inquiry("evidence", run.id, wave, where.account, where.region) for where in locations)
 
 
-def _stop(execution: Execution, at: Poller) -> Iterable[Seen]:
+def _stop(run: Run, execution: Execution, at: Poller) -> Iterable[Seen]:
+    """Have it begin nothing more. Inside its window, one that has begun everywhere is left alone: stopping it could reach
+    what is being patched."""
     assert execution.id  # noqa: S101
+    if at.now() < run.window_of(run.wave(execution.wave)).end:
+        view = at.automation.look(execution.id)
+        begun = {found.location for found in view.steps() if found.status != "Pending"}
+        if view.over or len(begun) >= execution.locations:
+            return ()
     at.automation.stop(execution.id)
     return ()
 
 
+def _halt(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
+    """Have every location still at work take back what waits for its turn; where a person stopped the wave, its own
+    execution is stopped too, if it has sent nothing yet."""
+    stopped = run.wave(wave).withheld == "stopped"
+    for execution in run.executions_of(wave):
+        if execution.state is ExecutionState.RUNNING and execution.id:
+            steps = at.automation.look(execution.id).steps()
+            at.inquiries.send(
+                Inquiry(
+                    "halt",
+                    run.id,
+                    wave,
+                    found.location.account,
+                    found.location.region,
+                    found.child or "" if stopped else "",
+                )
+                for found in steps
+                if not found.over
+            )
+    return ()
+
+
 def _close(run: Run, execution: Execution, at: Poller) -> Iterator[Seen]:
-    status = "Refused" if execution.state is ExecutionState.REFUSED else "NotStarted"
+    withheld = run.wave(execution.wave).withheld
+    never = "Withheld" if withheld else "NotStarted"
+    status = {ExecutionState.REFUSED: "Refused", ExecutionState.ENDED: "Unknown"}.get(execution.state, never)
     _end_rest(run, execution, 0, Ending(status, execution.reason), at)
     yield Closed(execution.key)
 
@@ -181,15 +238,15 @@ def _give_up(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
     return ()
 
 
-def _publish(run: Run, kind: AlertKind, at: Poller) -> Iterator[Seen]:
-    alert = compose(kind, _briefing(run, at))
+def _publish(run: Run, command: Publish, at: Poller) -> Iterator[Seen]:
+    alert = compose(command.kind, command.wave, command.about, _briefing(run, at))
     at.alerts.publish(alert)
     at.runs.keep_alert(run.id, alert, at.now())
-    yield Published(kind)
+    yield Published((command.kind, command.wave, command.about))
 
 
 def _briefing(run: Run, at: Poller) -> Briefing:
-    bare = Briefing(run, _timezone(run, at))
+    bare = Briefing(run, _timezone(run, at), now=at.now())
     causes = [cause for cause, _ in bare.causes()[:MAX_CAUSES]]
     return Briefing(
         run,
@@ -197,6 +254,7 @@ def _briefing(run: Run, at: Poller) -> Briefing:
         examples={cause: at.runs.problems(run.id, f"instance#{cause}#", EXAMPLES) for cause in causes},
         unreachable=at.runs.problems(run.id, "location#", 20) if bare.out_of_reach else (),
         warnings=tuple(_warnings(run)),
+        now=at.now(),
     )
 
 
@@ -228,3 +286,10 @@ def _tell(run: Run, phase: str, at: Poller) -> Iterator[Seen]:
         },
     )
     yield Told(phase)
+
+
+def _answer(run: Run, order: str, at: Poller) -> Iterator[Seen]:
+    answered = run.answered(order)
+    assert answered  # noqa: S101 - only what was taken in is due
+    at.runs.answer(run.id, answered)
+    yield OrderTold(order)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from patchtide.core.advance import fold
+from patchtide.core.commands import Command
+from patchtide.core.due import ask, due
 from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
-from patchtide.core.run import Command, Counted, Run, Seen, ask, due, fold
+from patchtide.core.run import Run
+from patchtide.core.seen import Counted, Ordered, Seen
 from patchtide.flow.cloud import Now, Runs
 
 logger = logging.getLogger(__name__)
@@ -24,7 +28,10 @@ def step(run_id: str, runs: Runs, mine: tuple[type[Command], ...], perform: Perf
     """
     dossier = runs.load(run_id)
     kept = dossier.run
-    seen: Sequence[Seen] = [Counted(wave, tally) for wave, tally in dossier.tallies.items()]
+    seen: Sequence[Seen] = [
+        *(Counted(wave, tally) for wave, tally in dossier.tallies.items()),
+        *(Ordered(order) for order in dossier.orders),
+    ]
     done: set[Command] = set()
     refusals: list[Refused] = []
     while True:

@@ -1,0 +1,29 @@
+"""The service-wide pause: while it is on, nothing starts, whoever asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from patchtide.core.orders import spoken
+
+
+@dataclass(frozen=True)
+class Pause:
+    """How the switch stands, who turned it, when and why; `told` once people have heard of it."""
+
+    on: bool = False
+    by: str = ""
+    at: datetime | None = None
+    reason: str = ""
+    told: bool = False
+
+    def known(self) -> Pause:
+        """The same, once people have heard of it."""
+        return replace(self, told=True)
+
+    def __str__(self) -> str:
+        since = f" since {self.at:%Y-%m-%d %H:%MZ}" if self.at else ""
+        return f"the service is paused by {spoken(self.by) or 'somebody'}{since}" + (
+            f": {self.reason}" if self.reason else ""
+        )

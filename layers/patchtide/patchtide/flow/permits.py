@@ -1,0 +1,161 @@
+"""Whether a wave may start something now. Asked when its window opens, and again before each single start.
+
+Whatever cannot be read says no: an unreadable switch is a pause, an unreadable calendar is closed, an unknown alarm is not
+quiet. Planning is not permission, so nothing here is remembered from one start to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from patchtide.core.campaign import Campaign
+from patchtide.core.closures import FARTHEST, Opening, Span, frozen_spans, next_open_day, opening_at
+from patchtide.core.errors import CloudError
+from patchtide.core.gate import YES, Verdict
+from patchtide.core.ical import closed_spans
+from patchtide.core.registration import Registration
+from patchtide.core.run import Run, WaveRun, last_start
+from patchtide.core.seen import AlarmsSeen, Permitted, Postponed, Seen
+from patchtide.flow.cloud import Alarms, Calendars, FreezeFiles, Now, Registry, Switch
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Whoever may say no."""
+
+    registry: Registry
+    switch: Switch
+    calendars: Calendars
+    files: FreezeFiles
+    alarms: Alarms
+    now: Now
+
+
+def permitted(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Verdict:
+    """Whether anything of the wave may start at this moment; if not, why, in words for people."""
+    now = at.now()
+    if now < run.window_of(wave).start or now >= last_start(run, wave):
+        return Verdict("wait", "its window is closed")
+    for verdict in (_switched(at), _active(run, at), quiet(run, wave, at)):
+        if not verdict:
+            return verdict
+    found = opening(spec, now, at)
+    return YES if found.open else Verdict("wait", found.reason)
+
+
+def _switched(at: Guards) -> Verdict:
+    try:
+        pause = at.switch.read()
+    except CloudError as error:
+        return Verdict("wait", f"whether the service is paused could not be read: {error.message}")
+    return Verdict("wait", str(pause)) if pause.on else YES
+
+
+def _active(run: Run, at: Guards) -> Verdict:
+    """A campaign that was disabled or deleted starts nothing more. An edit changes nothing for a run that is under way."""
+    try:
+        held: Registration | None = at.registry.get(run.campaign)
+    except CloudError as error:
+        return Verdict("wait", f"whether the campaign is enabled could not be read: {error.message}")
+    if held is None or held.deleted:
+        return Verdict("wait", "its campaign was deleted")
+    return YES if held.enabled else Verdict("wait", "its campaign is DISABLED")
+
+
+def quiet(run: Run, wave: WaveRun, at: Guards) -> Verdict:
+    """Whether the alarms of the gate before the wave are quiet."""
+    before = run.before(wave)
+    return alarms_of(before, at) if before else YES
+
+
+def alarms_of(wave: WaveRun, at: Guards) -> Verdict:
+    """Whether the alarms of the wave's gate are quiet: no where one is on, wait where one cannot be known."""
+    names = wave.gate.alarms
+    if not names:
+        return YES
+    try:
+        states = at.alarms.states(names)
+    except CloudError as error:
+        return Verdict("wait", f"the alarms of wave {wave.name} could not be read: {error.message}")
+    if loud := [name for name in names if states.get(name) == "ALARM"]:
+        return Verdict("no", f"alarm {', '.join(loud)} is on")
+    if unknown := [name for name in names if states.get(name) != "OK"]:
+        what = ", ".join(f"{name} ({states.get(name, 'does not exist')})" for name in unknown)
+        return Verdict("wait", f"not known to be quiet: alarm {what}")
+    return YES
+
+
+def opening(spec: Campaign, moment: datetime, at: Guards) -> Opening:
+    """Whether the campaign's calendars and freezes are open at the instant, and when that changes."""
+    found = _frozen(spec, moment, at)
+    if spec.calendars:
+        try:
+            said = at.calendars.opening(spec.calendars, moment)
+        except CloudError as error:
+            return Opening(False, None, f"the calendar could not be read: {error.message}") & found
+        names = ", ".join(name.rsplit("/", 1)[-1] for name in spec.calendars)
+        found = found & Opening(said.open, said.changes_at, "" if said.open else f"calendar {names} is closed")
+    return found
+
+
+def _frozen(spec: Campaign, moment: datetime, at: Guards) -> Opening:
+    zone = ZoneInfo(spec.timezone)
+    spans: list[tuple[Span, str]] = list(frozen_spans(spec.freezes, zone))
+    for key in spec.freeze_files:
+        try:
+            text = at.files.text(key)
+            around = (moment - timedelta(days=1), moment + timedelta(days=FARTHEST))
+            spans += [(span, f"frozen by {key}") for span in closed_spans(text, zone, *around)]
+        except (CloudError, ValueError) as error:
+            said = error.message if isinstance(error, CloudError) else str(error)
+            return Opening(False, None, f"the freezes in {key} could not be read: {said}")
+    return opening_at(spans, moment)
+
+
+def at_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen:
+    """What stands in the wave's way at its opening, and what becomes of it: permission, a wait, or another day."""
+    verdict = permitted(run, wave, spec, at)
+    if verdict.answer == "no":
+        return Permitted(wave.name, verdict, "halted")
+    found = opening(spec, at.now(), at) if not verdict else Opening(True)
+    return Permitted(wave.name, verdict) if found.open else _closed(run, wave, spec, found, at)
+
+
+def before_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen | None:
+    """What is known, before anything is prepared, to stand in the way when the window opens; None when nothing is."""
+    found = opening(spec, max(at.now(), run.window_of(wave).start), at)
+    return None if found.open else _closed(run, wave, spec, found, at)
+
+
+def _closed(run: Run, wave: WaveRun, spec: Campaign, found: Opening, at: Guards) -> Seen:
+    if (
+        wave.started_at is not None
+    ):  # what has begun is not given up: it goes on when it may, as long as its window lasts
+        return Permitted(wave.name, Verdict("wait", found.reason))
+    if spec.on_calendar_closed == "skip":
+        return Permitted(wave.name, Verdict("no", found.reason), "skipped")
+    if found.changes_at and found.changes_at < run.window_of(wave).last_start:
+        return Permitted(wave.name, Verdict("wait", found.reason))
+    start = run.window_of(wave).start
+    moved = next_open_day(start, ZoneInfo(spec.timezone), lambda moment: opening(spec, moment, at))
+    latest = _next_run(run, at)
+    if moved is None or (latest and moved + spec.duration > latest):
+        until = f"before the next run on {latest:%Y-%m-%d}" if latest else f"within {FARTHEST} days"
+        return Permitted(wave.name, Verdict("no", f"{found.reason}, and no day is open {until}"), "skipped")
+    return Postponed(wave.name, moved, found.reason)
+
+
+def _next_run(run: Run, at: Guards) -> datetime | None:
+    """When the campaign runs next, as far as it can be read: what is postponed must be over by then."""
+    try:
+        held = at.registry.get(run.campaign)
+    except CloudError:
+        return None
+    return held.next_at if held and held.next_at and held.next_at > run.scheduled_at else None
+
+
+def look_at_alarms(wave: WaveRun, at: Guards) -> Seen:
+    """What the alarms of the wave's gate say now."""
+    return AlarmsSeen(wave.name, alarms_of(wave, at))

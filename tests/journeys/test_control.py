@@ -1,0 +1,598 @@
+"""What keeps a run back, and the people who do: windows, calendars, freezes, approval, stop, pause, retry, catch-up, overlap."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from patchtide.core.states import ExecutionState, RunState
+from simulator.fleet import Behaviour
+from simulator.world import Calendar, Switches
+from tests.journeys.small import BOSS, NOW, REGION, Play, opened, organization
+from tests.journeys.test_interruptions import Killed
+from tests.journeys.test_waves import same_evening
+
+EVENING = datetime(2026, 12, 1, 20, tzinfo=UTC)
+AT_EIGHT = "at(2026-12-01T20:00:00)"
+DAILY = "cron(0 20 * * ? *)"
+FREEZE_FILE = """BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//example//freezes//EN
+BEGIN:VEVENT
+UID:freeze-1
+DTSTAMP:20261101T000000Z
+DTSTART;VALUE=DATE:20261201
+DTEND;VALUE=DATE:20261203
+SUMMARY:Launch
+END:VEVENT
+END:VCALENDAR
+""".replace("\n", "\r\n")
+
+
+@pytest.fixture
+def play() -> Iterator[Play]:
+    with opened(speed=12) as found:
+        yield found
+
+
+def heads(play: Play) -> list[str]:
+    return [subject.split(":")[0].removeprefix("[patch] ") for subject in play.subjects()]
+
+
+# --- windows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delivery", ["command", "turn"])
+def test_a_window_that_closes_takes_back_what_waits_and_records_it_as_not_started(delivery: Any) -> None:
+    """One instance at a time takes longer than the window: what waits at the cutoff is never reached, whichever way AWS
+    counts a delivery timeout, and what is being patched finishes."""
+    fleet = organization()
+    for account in list(fleet.accounts.values()):
+        if account.name == "a":
+            for number in range(3, 9):
+                fleet.add_node(account, REGION, f"a-{number}", tags={"PatchGroup": "web", "Ring": "2"})
+    with opened(fleet, Switches(delivery_timeout=delivery)) as play:
+        play.put(schedule=AT_EIGHT, duration=1, cutoff="30m", maxConcurrency=1)
+        play.run(hours=20)
+        run = play.runs()[0].run
+        outcomes = play.outcomes(run.id)
+        assert run.state is RunState.FAILED
+        assert sorted(name for name, outcome in outcomes.items() if outcome == "compliant") == play.patched()
+        assert set(outcomes.values()) == {"compliant", "notStarted"}
+        assert 0 < len(play.patched()) < len(outcomes)
+        assert heads(play) == ["STARTED web", "CLOSING web", "FAILED web"]
+        assert "cutoff reached" in play.said("CLOSING web")
+        play.prove()
+
+
+def test_an_execution_that_never_got_its_turn_is_stopped_by_the_fence(play: Play) -> None:
+    play.put(schedule=AT_EIGHT, duration=1, cutoff="45m", locationMaxConcurrency=1)
+    play.run(hours=20)
+    assert play.runs()[0].run.open is False
+    play.prove()
+
+
+# --- calendars and freezes ------------------------------------------------------------------------------------------
+
+
+def calendar(play: Play, *spans: tuple[datetime, datetime]) -> str:
+    play.world.calendars[play.world.organization.hub, REGION, "Freeze"] = Calendar("OPEN", list(spans))
+    return f"arn:aws:ssm:{REGION}:{play.world.organization.hub}:document/Freeze"
+
+
+def test_a_closed_calendar_skips_the_run_before_anything_is_asked_and_says_so(play: Play) -> None:
+    closed = calendar(play, (EVENING - timedelta(hours=1), EVENING + timedelta(hours=9)))
+    play.put(schedule=AT_EIGHT, calendars=[closed])
+    play.run(hours=20)
+    assert play.runs()[0].run.state is RunState.SKIPPED
+    assert play.patched() == []
+    assert play.subjects() == ["[patch] SKIPPED web wave all: calendar Freeze is closed"]
+    assert play.stack.wire.calls["sts:AssumeRole"] == 0
+
+
+def test_a_calendar_that_cannot_be_read_is_closed(play: Play) -> None:
+    play.put(schedule=AT_EIGHT, calendars=["There-is-none"])
+    play.run(hours=20)
+    assert play.runs()[0].run.state is RunState.SKIPPED
+    assert "could not be read" in play.subjects()[0]
+    assert play.patched() == []
+
+
+def test_a_freeze_postpones_the_run_to_the_first_open_day_at_the_same_hour(play: Play) -> None:
+    play.put(schedule=AT_EIGHT, freeze=["2026-12-01..2026-12-03"], onCalendarClosed="postpone")
+    play.run(hours=24 * 5)
+    run = play.runs()[0].run
+    assert run.state is RunState.SUCCEEDED
+    assert run.waves[0].started_at
+    assert f"{run.waves[0].started_at:%Y-%m-%d %H:%M}" == "2026-12-04 20:00"
+    assert heads(play) == ["POSTPONED web", "STARTED web", "OK web"]
+    assert "frozen on 2026-12-01 to 2026-12-03" in play.said("POSTPONED web")
+    play.prove()
+
+
+def test_what_is_postponed_moves_the_waves_behind_it_and_never_into_the_next_run(play: Play) -> None:
+    waves = [{"name": "one", "targets": "tag:Ring=0"}, {"name": "two", "targets": "tag:Ring=2", "scheduleOffset": 2}]
+    play.put(schedule=AT_EIGHT, freeze=["2026-12-01"], onCalendarClosed="postpone", waves=waves)
+    play.run(hours=24 * 5)
+    starts = [wave.started_at for wave in play.runs()[0].run.waves]
+    assert [f"{start:%d %H:%M}" for start in starts if start] == ["02 20:00", "04 20:00"]
+    play.prove()
+    play.put(campaign="daily", schedule=DAILY, freeze=["2026-12-07"], onCalendarClosed="postpone")
+    play.run(hours=24 * 3)
+    skipped = [dossier.run for dossier in play.runs("daily") if dossier.run.state is RunState.SKIPPED]
+    assert [run.id for run in skipped] == ["daily-20261207T2000Z"]
+    assert "no day is open before the next run" in play.said("SKIPPED daily")
+
+
+def test_a_calendar_that_opens_within_the_window_is_waited_for(play: Play) -> None:
+    closed = calendar(play, (EVENING - timedelta(hours=1), EVENING + timedelta(minutes=40)))
+    play.put(schedule=AT_EIGHT, calendars=[closed], onCalendarClosed="postpone")
+    play.run(hours=20)
+    started = play.runs()[0].run.waves[0].started_at
+    assert started
+    assert EVENING + timedelta(minutes=40) <= started < EVENING + timedelta(minutes=43)
+    play.prove()
+
+
+def test_nothing_reaches_an_instance_once_a_calendar_that_was_known_of_has_closed() -> None:
+    with opened() as play:
+        closes = EVENING + timedelta(minutes=25)
+        play.put(schedule=AT_EIGHT, calendars=[calendar(play, (closes, closes + timedelta(days=1)))], maxConcurrency=1)
+        play.run(hours=20)
+        assert play.patched()
+        assert all(delivery.at < closes for delivery in play.world.effects)
+
+
+def test_freezes_come_from_a_file_too(play: Play) -> None:
+    with play.stack.wire.quiet():
+        bucket = play.stack._attribute("ReportsBucket", "")
+        play.stack._client("s3").put_object(Bucket=bucket, Key="company.ics", Body=FREEZE_FILE.encode())
+    play.put(schedule=AT_EIGHT, freeze="company.ics", onCalendarClosed="postpone")
+    play.run(hours=72)
+    run = play.runs()[0].run
+    assert f"{run.waves[0].window.start:%d %H:%M}" == "03 20:00"  # type: ignore[union-attr]
+    assert run.state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("content", [None, "this is no calendar"])
+def test_a_freeze_file_that_cannot_be_read_is_a_freeze(play: Play, content: str | None) -> None:
+    if content:
+        with play.stack.wire.quiet():
+            bucket = play.stack._attribute("ReportsBucket", "")
+            play.stack._client("s3").put_object(Bucket=bucket, Key="company.ics", Body=content.encode())
+    play.put(schedule=AT_EIGHT, freeze="company.ics")
+    play.run(hours=20)
+    assert play.runs()[0].run.state is RunState.SKIPPED
+    assert "the freezes in company.ics could not be read" in play.said("SKIPPED web")
+
+
+# --- approval -------------------------------------------------------------------------------------------------------
+
+
+def waiting(play: Play, **changes: Any) -> str:
+    """The id of a run of tomorrow evening that waits for approval."""
+    play.put(schedule="at(2026-12-02T20:00:00)", approval="required", **changes)
+    play.run_to(EVENING + timedelta(hours=1))
+    run = play.runs()[0].run
+    assert run.phase == "waiting for approval"
+    return run.id
+
+
+def shown(play: Play, wave: str = "all") -> str:
+    return play.runs()[-1].run.wave(wave).digest
+
+
+def test_an_approved_run_begins_at_its_time_and_the_record_says_who_let_it(play: Play) -> None:
+    run = waiting(play)
+    text = play.mail("APPROVE? web: 4 instances, by Wed 02 Dec 20:00")
+    assert text.splitlines()[1] == "ACTION: approve before Wed 02 Dec 20:00 UTC (20:00Z), or it is SKIPPED."
+    assert f"patchtide run approve {run} all --digest {shown(play)}" in " ".join(text.split())
+    assert play.order("approve", run, wave="all", digest=shown(play)) == "yes: wave all may begin"
+    assert play.patched() == []
+    play.run(hours=30)
+    done = play.runs()[0].run
+    assert done.state is RunState.SUCCEEDED
+    assert done.waves[0].approved
+    assert done.waves[0].approved.by == BOSS
+    play.prove()
+
+
+def test_a_refused_run_is_skipped_with_the_reason(play: Play) -> None:
+    run = waiting(play)
+    answer = play.order("reject", run, wave="all", digest=shown(play), reason="month-end close")
+    assert answer == "yes: wave all is skipped"
+    play.run(hours=30)
+    assert play.runs()[0].run.state is RunState.SKIPPED
+    assert "rejected by boss@example.com: month-end close" in play.said("SKIPPED web")
+    assert set(play.outcomes(run).values()) == {"notStarted"}
+    assert play.patched() == []
+
+
+def test_an_approval_that_never_comes_skips_the_run_and_says_so(play: Play) -> None:
+    run = waiting(play)
+    play.run(hours=30)
+    assert play.runs()[0].run.state is RunState.SKIPPED
+    assert "nobody approved it by 2026-12-02 20:00Z" in play.said("SKIPPED web")
+    answer = play.order("approve", run, wave="all", digest=shown(play))
+    assert answer == "no: the run has ended: skipped"
+    assert play.patched() == []
+
+
+def test_an_approval_of_something_else_than_what_would_run_is_not_taken(play: Play) -> None:
+    run = waiting(play)
+    assert "is not what would run now" in play.order("approve", run, wave="all", digest="0123456789ab")
+    play.run(hours=30)
+    assert play.patched() == []
+
+
+def test_a_campaign_that_changed_needs_a_new_approval(play: Play) -> None:
+    run = waiting(play)
+    outdated = shown(play)
+    assert play.order("approve", run, wave="all", digest=outdated) == "yes: wave all may begin"
+    play.put(schedule="at(2026-12-02T20:00:00)", approval="required", targets="tag:Ring=2")
+    play.run(hours=1)
+    old, new = play.runs()
+    assert (old.run.state, new.run.phase) == (RunState.REPLACED, "waiting for approval")
+    assert new.run.id == "web-20261202T2000Z-v2"
+    assert "is not what would run now" in play.order("approve", new.run.id, wave="all", digest=outdated)
+    assert play.order("approve", new.run.id, wave="all", digest=shown(play)).startswith("yes")
+    play.run(hours=30)
+    assert play.patched() == ["a-2", "b-2"]
+    assert [dossier.run.state for dossier in play.runs()] == [RunState.REPLACED, RunState.SUCCEEDED]
+    play.prove()
+
+
+def test_who_wrote_a_campaign_may_not_approve_it_where_the_stack_says_so() -> None:
+    with opened(speed=12, parameters={"RequireOtherApprover": "yes"}) as play:
+        run = waiting(play)
+        nobody = play.order("approve", run, wave="all", digest=shown(play))
+        assert "nobody knows who wrote this version" in nobody
+        author = play.runs()[0].run.author
+        assert author == ""
+
+
+def test_a_gate_asks_for_approval_of_the_next_wave_within_the_same_window(play: Play) -> None:
+    play.put(waves=same_evening({"approval": "required"}))
+    play.run(hours=1)
+    run = play.runs()[0].run
+    assert (run.phase, play.patched()) == ("waiting for approval", ["a-1"])
+    assert "Evidence: ring-0 1/1." in play.said("APPROVE? web wave ring-1")
+    assert play.order("approve", run.id, wave="ring-1", digest=shown(play, "ring-1")).startswith("yes")
+    play.run(hours=4)
+    assert play.patched() == ["a-1", "b-1"]
+    assert play.runs()[0].run.state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("wave", "answer"),
+    [("none", "it has no wave 'none', it has all"), ("all", "wave all needs no approval")],
+)
+def test_an_order_that_cannot_be_is_answered_with_the_reason(play: Play, wave: str, answer: str) -> None:
+    play.put(schedule=AT_EIGHT)
+    play.run_to(EVENING - timedelta(minutes=10))
+    assert play.order("approve", play.runs()[0].run.id, wave=wave, digest="x") == f"no: {answer}"
+
+
+# --- stop, pause, disable -------------------------------------------------------------------------------------------
+
+
+STOPS: dict[str, tuple[datetime, dict[str, Any]]] = {
+    "ready": (EVENING - timedelta(minutes=5), {"schedule": AT_EIGHT}),
+    "waiting for approval": (EVENING - timedelta(hours=2), {"schedule": AT_EIGHT, "approval": "required"}),
+    "running": (EVENING + timedelta(minutes=4), {"schedule": AT_EIGHT, "maxConcurrency": 1}),
+    "baking": (
+        EVENING + timedelta(hours=1),
+        {"schedule": AT_EIGHT, "waves": same_evening({"soak": "2h"})},
+    ),
+}
+
+
+@pytest.mark.parametrize("phase", ["ready", "waiting for approval", "running", "baking"])
+@pytest.mark.parametrize("reaches", [False, True], ids=["children go on", "children are stopped"])
+def test_a_run_can_be_stopped_in_every_state(phase: str, reaches: bool) -> None:
+    moment, changes = STOPS[phase]
+    with opened(switches=Switches(stop_reaches_children=reaches), speed=3) as play:
+        play.put(**changes)
+        play.run_to(moment)
+        run = play.runs()[0].run
+        assert run.phase == phase
+        before = len(play.world.effects)
+        assert play.order("stop", run.id, now=True, reason="incident").startswith("yes")
+        stopped_at = play.world.clock.now
+        play.run(hours=20)
+        done = play.runs()[0].run
+        assert done.state is RunState.STOPPED
+        assert all(delivery.at <= stopped_at for delivery in play.world.effects)
+        assert len(play.world.effects) <= before + 2
+        assert sum(play.runs()[0].latest[0].outcomes.values()) == done.waves[0].tally.instances
+        assert "stopped by boss@example.com: incident" in play.said("STOPPED web")
+        assert play.order("stop", run.id, now=True) == "no: it has ended already: stopped"
+        play.prove()
+
+
+def test_a_stop_after_the_current_wave_lets_it_finish(play: Play) -> None:
+    play.put(schedule=AT_EIGHT, waves=same_evening({}, {}))
+    play.run_to(EVENING + timedelta(minutes=2))
+    run = play.runs()[0].run
+    assert play.order("stop", run.id, now=False).startswith("yes")
+    play.run(hours=20)
+    assert play.runs()[0].run.state is RunState.STOPPED
+    assert play.patched() == ["a-1"]
+    assert play.outcomes(run.id) == {"a-1": "compliant"}
+
+
+def test_a_disabled_campaign_starts_nothing_more_and_goes_on_when_enabled(play: Play) -> None:
+    play.put(schedule=AT_EIGHT)
+    play.run_to(EVENING - timedelta(minutes=5))
+    play.put(schedule=AT_EIGHT, state="DISABLED")
+    play.run_to(EVENING + timedelta(minutes=30))
+    assert play.patched() == []
+    assert "its campaign is DISABLED" in play.said("LATE web")
+    play.put(schedule=AT_EIGHT)
+    play.run_to(EVENING + timedelta(hours=6))
+    assert play.runs()[0].run.state is RunState.SUCCEEDED
+    play.prove()
+
+
+def test_a_disabled_campaign_that_stays_so_ends_as_not_started(play: Play) -> None:
+    play.put(schedule=AT_EIGHT)
+    play.run_to(EVENING - timedelta(minutes=5))
+    play.put(schedule=AT_EIGHT, state="DISABLED")
+    play.run(hours=20)
+    assert play.runs()[0].run.state is RunState.MISSED
+    assert "its campaign is DISABLED" in play.said("MISSED web")
+
+
+def test_the_pause_stops_every_start_and_people_hear_of_it_and_of_its_end(play: Play) -> None:
+    play.put(schedule=AT_EIGHT, targets="tag:Ring=0,1")
+    play.put(campaign="other", schedule=AT_EIGHT, targets="tag:Ring=2")
+    play.turn(on=True, reason="INC-1")
+    play.run_to(EVENING + timedelta(minutes=30))
+    assert play.patched() == []
+    assert "the service is paused by boss@example.com" in play.said("LATE web")
+    play.turn(on=False, reason="over")
+    play.run(hours=20)
+    assert play.runs()[0].run.state is RunState.SUCCEEDED
+    assert [head for head in heads(play) if head.endswith("campaigns, by boss@example.com")] == [
+        "PAUSED all campaigns, by boss@example.com",
+        "RESUMED all campaigns, by boss@example.com",
+    ]
+    play.prove()
+
+
+def test_a_pause_that_cannot_be_read_is_a_pause(play: Play) -> None:
+    play.bumpy = True
+    refused: list[Any] = []
+
+    def refuse(call: Any) -> Any:
+        if str(call) == "dynamodb:GetItem" and call.params["Key"].get("sk") == {"S": "pause"}:
+            refused.append(call)
+            return ("AccessDeniedException", "no")
+        return None
+
+    play.stack.wire.before.append(refuse)
+    play.put(schedule=AT_EIGHT)
+    play.run(hours=20)
+    assert refused
+    assert play.patched() == []
+    assert play.runs()[0].run.state is RunState.MISSED
+
+
+# --- retry ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_of_the_failed_only_reaches_them_and_nobody_else_and_counts_by_itself() -> None:
+    with opened(organization({"a-1": Behaviour.DISK_FULL, "b-2": Behaviour.AGENT_OFFLINE}), speed=12) as play:
+        play.put(schedule=AT_EIGHT)
+        play.run(hours=20)
+        first = play.runs()[0].run
+        assert first.state is RunState.FAILED
+        for node in play.world.organization.nodes.values():
+            node.behaviour = Behaviour.HEALTHY
+            play.world.set_ping(node, type(node.ping).ONLINE)
+        answer = play.order("retry", first.id, failed_only=True)
+        assert answer.startswith(f"yes: opened {first.id}-r1, window until ")
+        play.run(hours=6)
+        again = next(dossier.run for dossier in play.runs() if dossier.run.retry_of)
+        assert (again.id, again.state, again.trigger) == (f"{first.id}-r1", RunState.SUCCEEDED, "retry")
+        assert play.outcomes(again.id) == {"a-1": "compliant", "b-2": "compliant"}
+        assert play.patched(again.id) == ["a-1", "b-2"]
+        assert play.outcomes(first.id)["a-1"] == "failed"  # what was is not rewritten
+        assert "there is nothing to try again" in play.order("retry", again.id, failed_only=True)
+        play.prove()
+
+
+def test_a_retry_of_a_halted_run_goes_on_with_the_waves_that_never_began() -> None:
+    with opened(organization({"a-1": Behaviour.DISK_FULL}), speed=12) as play:
+        play.put(waves=same_evening({"maxErrors": 0}, {"maxErrors": 0}))
+        play.run(hours=6)
+        first = play.runs()[0].run
+        assert first.state is RunState.HALTED
+        for node in play.world.organization.nodes.values():
+            node.behaviour = Behaviour.HEALTHY
+        assert play.order("retry", first.id).startswith("yes")
+        play.run(hours=6)
+        again = play.runs()[-1].run
+        assert again.state is RunState.SUCCEEDED
+        assert play.patched(again.id) == ["a-1", "a-2", "b-1", "b-2"]
+        play.prove()
+
+
+def test_an_open_run_is_not_retried(play: Play) -> None:
+    play.put(schedule=AT_EIGHT)
+    play.run_to(EVENING + timedelta(minutes=2))
+    assert play.order("retry", play.runs()[0].run.id).startswith("no: it is still open")
+
+
+# --- missed and late ------------------------------------------------------------------------------------------------
+
+
+def test_an_outage_across_an_occurrence_is_caught_up_inside_the_window(play: Play) -> None:
+    play.put(schedule=AT_EIGHT, duration=6)
+    play.stack.drain()
+    play.stack.wire.move_to(EVENING + timedelta(hours=2, minutes=50))  # three hours in which nobody was woken
+    play.run(hours=6)
+    run = play.runs()[0].run
+    assert run.state is RunState.SUCCEEDED
+    assert run.started_at
+    assert run.started_at >= EVENING + timedelta(hours=2, minutes=50)
+    play.prove()
+
+
+def test_a_long_outage_is_told_once_and_the_runs_go_on(play: Play) -> None:
+    play.put(schedule="rate(6 hours)", duration=1, cutoff="30m")
+    play.stack.drain()
+    play.stack.wire.move_to(NOW + timedelta(hours=39, minutes=50))
+    play.run(hours=4)
+    runs = [dossier.run for dossier in play.runs()]
+    assert len(runs) == 2
+    assert (runs[0].state, runs[0].missed) == (RunState.MISSED, 5)
+    assert runs[1].state is RunState.SUCCEEDED
+    assert [subject for subject in play.subjects() if "runs since" in subject] == [
+        "[patch] MISSED web: 5 runs since Tue 01 Dec 15:00 UTC (15:00Z)"
+    ]
+
+
+def test_a_run_that_nobody_opens_is_noticed_from_the_index_alone(play: Play) -> None:
+    play.bumpy = True
+    play.put(schedule=AT_EIGHT)
+    play.stack.drain()
+    invoke = play.stack.invoke
+
+    def broken(function: str, event: Any) -> Any:
+        if function == "DispatcherFunction":
+            raise RuntimeError("it does not start")
+        return invoke(function, event)
+
+    play.stack.invoke = broken  # type: ignore[method-assign]
+    play.run_to(EVENING + timedelta(minutes=12))
+    assert play.subjects() == ["[patch] OVERDUE web: due 2026-12-01 20:00Z, nobody has opened it"]
+
+
+def test_a_run_that_is_open_and_does_not_start_is_told_late(play: Play) -> None:
+    play.bumpy = True
+    play.put(schedule=AT_EIGHT)
+    play.run_to(EVENING - timedelta(minutes=5))
+    invoke = play.stack.invoke
+    play.stack.invoke = lambda function, event: (  # type: ignore[method-assign]
+        None if function == "DispatcherFunction" else invoke(function, event)
+    )
+    play.run_to(EVENING + timedelta(minutes=12))
+    assert "nothing says why" in play.said("LATE web")
+
+
+# --- the same tick, several times -----------------------------------------------------------------------------------
+
+
+def test_the_same_tick_five_times_is_one_tick(play: Play) -> None:
+    once = play.stack.tick
+    play.stack.tick = lambda times=1: once(times=5)  # type: ignore[method-assign]
+    play.put(waves=same_evening({"soak": "10m"}, {}))
+    play.run(hours=6)
+    assert play.runs()[0].run.state is RunState.SUCCEEDED
+    assert play.world.executions_started == 3
+    assert len(play.subjects()) == len(set(play.subjects()))
+    play.prove()
+
+
+# --- overlap --------------------------------------------------------------------------------------------------------
+
+
+def test_two_campaigns_never_have_the_same_instance_and_the_second_says_who_has_it() -> None:
+    with opened() as play:
+        play.put(schedule=AT_EIGHT, targets="tag:Ring=0,1")
+        play.put(campaign="other", schedule="at(2026-12-01T20:05:00)")
+        play.run(hours=20)
+        first, second = play.runs()[0].run, play.runs("other")[0].run
+        assert play.patched(first.id) == ["a-1", "b-1"]
+        assert play.patched(second.id) == ["a-2", "b-2"]
+        assert play.outcomes(second.id) == {
+            "a-1": "excluded",
+            "b-1": "excluded",
+            "a-2": "compliant",
+            "b-2": "compliant",
+        }
+        assert second.state is RunState.INCOMPLETE
+        assert f"run {first.id} has it" in play.said("EXCLUDED other")
+        play.prove()
+
+
+def test_a_campaign_all_of_whose_instances_another_has_patches_nobody() -> None:
+    with opened() as play:
+        play.put(schedule=AT_EIGHT)
+        play.put(campaign="other", schedule="at(2026-12-01T20:05:00)", targets="tag:Ring=0")
+        play.run(hours=20)
+        second = play.runs("other")[0].run
+        assert play.outcomes(second.id) == {"a-1": "excluded"}
+        assert second.state is RunState.INCOMPLETE
+        assert play.patched(second.id) == []
+
+
+def test_once_a_run_is_done_with_an_instance_another_may_have_it(play: Play) -> None:
+    play.put(schedule=AT_EIGHT)
+    play.put(campaign="other", schedule="at(2026-12-01T23:30:00)")
+    play.run(hours=24)
+    assert play.runs("other")[0].run.state is RunState.SUCCEEDED
+    assert len(play.patched()) == 8
+
+
+# --- the stack's cap ------------------------------------------------------------------------------------------------
+
+
+def test_no_more_instances_are_in_flight_than_the_stack_allows() -> None:
+    with opened(speed=12, parameters={"MaxInstancesInFlight": "2"}) as play:
+        play.put(schedule=AT_EIGHT)
+        play.put(campaign="other", schedule=AT_EIGHT, targets="tag:Nobody=1")
+        spans: list[tuple[datetime, int]] = []
+
+        def watch(call: Any) -> None:
+            if str(call) == "ssm:StartAutomationExecution":
+                going = [
+                    one.instances
+                    for dossier in play.runs()
+                    for one in dossier.run.executions
+                    if one.state in (ExecutionState.STARTING, ExecutionState.RUNNING)
+                ]
+                spans.append((play.world.clock.now, sum(going)))
+
+        play.stack.wire.before.append(watch)
+        play.run(hours=20)
+        assert play.runs()[0].run.state is RunState.SUCCEEDED
+        assert play.patched() == ["a-1", "a-2", "b-1", "b-2"]
+        assert len(spans) == 2
+        play.prove()
+
+
+# --- exactly one start ----------------------------------------------------------------------------------------------
+
+
+def test_a_start_of_which_nobody_can_tell_is_not_repeated_and_a_person_is_told(play: Play) -> None:
+    play.bumpy = True
+    play.put(schedule=AT_EIGHT)
+    play.run_to(EVENING - timedelta(minutes=5))
+    killed = False
+
+    def kill(call: Any) -> None:
+        nonlocal killed
+        if str(call) == "ssm:StartAutomationExecution" and not killed:
+            killed = True
+            raise Killed
+
+    def refuse(call: Any) -> Any:
+        if killed and str(call) in ("ssm:StartAutomationExecution", "ssm:DescribeAutomationExecutions"):
+            return ("AccessDeniedException", "not now")
+        return None
+
+    play.stack.wire.after.append(kill)
+    play.stack.wire.before.append(refuse)
+    with pytest.raises(Killed):
+        play.run(hours=6)
+    play.stack.restart()
+    play.run(hours=20)
+    run = play.runs()[0].run
+    assert play.world.executions_started == 1
+    assert not run.open
+    assert "It will NOT be started again" in play.said("UNDECIDED web")
+    assert run.state is RunState.SUCCEEDED  # it had started, and its evidence says so
+    play.prove()
