@@ -87,6 +87,10 @@ build: $(DEV_READY) $(TOOLS)/sam/.ready ## Build the layers and functions for La
 runbooks: $(DEV_READY) ## Copy the runbooks into the templates that ship them
 	@$(BIN)/python -m runbooks.embed
 
+.PHONY: pictures
+pictures: $(DEV_READY) ## Draw the pictures in docs from the code
+	@$(BIN)/python -m docs.draw
+
 .PHONY: lock
 lock: $(UV) ## Lock the requirements again; UPGRADE=--upgrade moves what is not pinned
 	@echo "Locking the requirements"

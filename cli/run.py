@@ -75,6 +75,7 @@ def show(
     locations = answer["locations"]
     write_fields(
         {name: answer[name] for name in ("run", "campaign", "trigger", "state", "scheduledAt", "startedAt", "endedAt")}
+        | {"state": _why(answer["state"])}
         | {
             "executions": ", ".join(answer["executions"]),
             "locations": f"{locations['reached']} of {locations['expected']} reached",
@@ -82,12 +83,40 @@ def show(
             "outcomes": counts(answer["outcomes"]),
             "alerts": ", ".join(alert["subject"] for alert in answer["alerts"]),
         }
+        | ({"retry of": answer["retryOf"]} if answer["retryOf"] else {})
+        | {f"order {number}": _said(order) for number, order in enumerate(answer["orders"], 1)}
     )
+    _write_waves(answer["waves"])
     for row in locations["unreachable"]:
         data.print(f"not reached: {row['account']} {row['region']} {row['cause']}: {row['sentence']}", markup=False)
     if failed:
         columns = ("account", "region", "instance", "name", "outcome", "cause", "sentence")
         write_table(columns, [[row.get(name, "") for name in columns] for row in answer["problems"]])
+
+
+def _why(state: str) -> str:
+    from patchtide.core.states import RUN_ENDS
+
+    reason = next((why for end, why in RUN_ENDS.items() if end == state), "")
+    return f"{state} ({reason})" if reason else state
+
+
+def _said(order: dict[str, str]) -> str:
+    return f"{order['kind']} by {order['by']} at {order['at']}: {order['answer']}"
+
+
+def _write_waves(waves: Iterable[dict[str, Any]]) -> None:
+    rows = []
+    for wave in waves:
+        approval = wave["approval"] or {}
+        approved = (
+            f"by {approval['by']}" if "by" in approval else f"needed by {approval['neededBy']}" if approval else ""
+        )
+        done = counts(wave["outcomes"]) or f"{wave['expectedInstances']} instances"
+        rows.append(
+            (wave["wave"], wave["state"], wave["windowStartsAt"], done, approved, wave["digest"], wave["reason"])
+        )
+    write_table(("wave", "state", "window", "instances", "approval", "digest", "reason"), rows)
 
 
 def _show(run: str, at: Hub, *, failed: bool) -> dict[str, Any]:

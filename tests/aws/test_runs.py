@@ -10,6 +10,7 @@ from moto import mock_aws
 
 from patchtide.aws import clients
 from patchtide.aws.runs import Registry, Runs
+from patchtide.aws.service import Slots, Switch
 from patchtide.aws.table import Table
 from patchtide.core.alerts import Alert
 from patchtide.core.document import read
@@ -17,7 +18,9 @@ from patchtide.core.errors import Overtaken, Refused
 from patchtide.core.evidence import Ending
 from patchtide.core.location import Location
 from patchtide.core.opening import open_run
+from patchtide.core.orders import Answered, Order
 from patchtide.core.outcome import Cause, Instance, Outcome, Result
+from patchtide.core.pause import Pause
 from patchtide.core.registration import accept, claimed
 from patchtide.core.roster import LocationState
 from patchtide.core.run import Execution, Run
@@ -215,3 +218,77 @@ def test_an_instance_row_stays_small(runs: Runs, run: Run, table: Table) -> None
     runs.record(at, 0, [Result(node, Outcome.COMPLIANT, installed=99) for node in runs.roster(at, 0)])
     (row,) = table.under(f"run#{run.id}", "instance#")
     assert sum(len(str(name)) + len(str(value)) for name, value in row.items()) <= 400
+
+
+def test_instances_are_held_by_one_run_and_whoever_comes_late_must_look_again(runs: Runs, run: Run) -> None:
+    runs.add_locations(run.id, "all", [WHERE])
+    stale = runs.holds(WHERE)
+    freeze(runs, run, 3)
+    (hold,) = runs.holds(WHERE).held
+    assert (hold.run, hold.wave, hold.until, len(hold.instances)) == (run.id, "all", UNTIL, 3)
+    runs.add_locations("other", "all", [WHERE])
+    late = runs.location("other", "all", WHERE)
+    assert late
+    with pytest.raises(Overtaken):
+        runs.freeze(late, nodes(3), stale, UNTIL, NOW)
+    runs.freeze(late, [replace(node, held_by=run.id) for node in nodes(3)], runs.holds(WHERE), UNTIL, NOW)
+    after = runs.location("other", "all", WHERE)
+    assert after
+    assert (after.state, after.held) == (LocationState.ENDED, 3)
+    assert runs.load(run.id).tallies["all"].set_aside == 0
+
+
+def test_a_location_in_parts_has_ended_when_all_of_them_have(runs: Runs, run: Run) -> None:
+    runs.add_locations(run.id, "all", [WHERE])
+    freeze(runs, run, 60)
+    for part, status in ((1, "Success"), (3, "Failed"), (3, "Success"), (2, "Success")):
+        at = runs.location(run.id, "all", WHERE)
+        assert at
+        assert at.state is LocationState.RESOLVED
+        runs.end(run.id, "all", WHERE, Ending(status), f"child-{part}", NOW, part, 3)
+    at = runs.location(run.id, "all", WHERE)
+    assert at
+    assert (at.state, at.ending, at.ended_at) == (LocationState.ENDED, Ending("Failed"), NOW)
+
+
+def test_an_order_wakes_its_run_until_it_is_answered(runs: Runs, run: Run) -> None:
+    runs.save(run, replace(run, state=type(run.state).SUCCEEDED, told="succeeded"), NOW)
+    assert list(runs.due(NOW)) == []
+    order = Order("o-1", "retry", "arn:aws:iam::1:user/me", NOW, failed_only=True)
+    runs.order(run.id, order)
+    assert list(runs.due(NOW)) == [run.id]
+    assert runs.load(run.id).orders == (order,)
+    assert runs.answer_to(run.id, "o-1") is None
+    runs.answer(run.id, Answered(order, accepted=True, answer="opened"))
+    assert runs.answer_to(run.id, "o-1") == (True, "opened")
+    assert (list(runs.due(NOW)), runs.load(run.id).orders) == ([], ())
+
+
+def test_slots_are_taken_and_released_once_each(table: Table) -> None:
+    slots = Slots(table)
+    assert [slots.take("a", 3, 5, NOW), slots.take("a", 3, 5, NOW), slots.take("b", 3, 5, NOW)] == [True, True, False]
+    for _ in range(2):
+        slots.release("a")
+    assert slots.take("b", 5, 5, NOW)
+    assert not slots.take("c", 1, 5, NOW)
+
+
+def test_the_switch_is_off_until_somebody_turns_it_and_told_of_once(table: Table) -> None:
+    switch = Switch(table)
+    assert not switch.read().on
+    turned = Pause(True, "me", NOW, "incident")
+    switch.turn(turned)
+    switch.told(switch.read())
+    assert switch.read() == turned.known()
+    switch.turn(replace(turned, on=False))
+    with pytest.raises(Overtaken):
+        switch.told(turned)
+
+
+def test_a_run_is_reopened_once_and_is_found_under_its_campaign(registry: Registry, runs: Runs, run: Run) -> None:
+    again = replace(run, id=f"{run.id}-r1", retry_of=run.id)
+    registry.reopen(again)
+    saved = runs.save(again, replace(again, told="planned"), NOW)
+    registry.reopen(again)
+    assert runs.load(again.id).run == saved
+    assert set(registry.runs_of("dev", 9)) == {run.id, again.id}

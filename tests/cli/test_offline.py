@@ -112,6 +112,12 @@ def test_every_command_has_help() -> None:
         "campaign list",
         "run show",
         "run watch",
+        "run approve",
+        "run reject",
+        "run stop",
+        "run retry",
+        "pause-all",
+        "resume-all",
         "local up",
     ):
         result = runner.invoke(app, [*command.split(), "--help"])

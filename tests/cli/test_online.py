@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from patchtide.aws.items import Items
+from patchtide.aws.runs import Registry
 from tests.journeys.small import Play, opened
 
 runner = CliRunner()
@@ -84,3 +86,93 @@ def test_what_is_not_there_is_told_so(play: Play, command: list[str]) -> None:
     result = runner.invoke(app, command)
     assert result.exit_code == 1
     assert "here is no" in result.stderr
+
+
+def asked(*arguments: str) -> str:
+    """An order that nobody waits for: it is written down, and the exit code says that the answer is still to come."""
+    result = runner.invoke(app, [*arguments, "--wait", "0"])
+    assert result.exit_code == 7, result.output
+    return result.stderr
+
+
+TOMORROW = FILE + "schedule: at(2026-12-02T20:00:00)\napproval: required\n"
+
+
+def waiting(play: Play, folder: Path) -> str:
+    applied(folder, TOMORROW)
+    play.run(hours=12)
+    (run,) = json.loads(call("run", "list", "--output", "json"))
+    assert run["state"] == "waiting for approval"
+    return str(run["run"])
+
+
+def test_who_approves_is_who_sts_says_and_what_is_what_was_shown(play: Play, tmp_path: Path) -> None:
+    run = waiting(play, tmp_path)
+    said = asked("run", "approve", run, "all")
+    play.run(hours=0.05)
+    shown = json.loads(call("run", "show", run, "--output", "json"))
+    (order,) = shown["orders"]
+    assert (order["kind"], order["answer"]) == ("approve", "wave all may begin")
+    assert order["by"].startswith("arn:aws:")
+    assert f"as {order['by']}" in said
+    (wave,) = shown["waves"]
+    assert (wave["approval"]["by"], wave["approval"]["digest"]) == (order["by"], wave["digest"])
+    assert f"2 instances in 1 locations, 2026-12-02T20:00:00Z to 2026-12-03T00:00:00Z, digest {wave['digest']}" in said
+    assert f"by {order['by']}" in call("run", "show", run)
+
+
+def test_a_run_is_rejected_stopped_and_retried_by_command(play: Play, tmp_path: Path) -> None:
+    run = waiting(play, tmp_path)
+    asked("run", "reject", run, "all", "--reason", "month-end")
+    play.run(hours=0.05)
+    assert json.loads(call("run", "show", run, "--output", "json"))["state"] == "skipped"
+    asked("run", "retry", run)
+    play.run(hours=0.05)
+    again = json.loads(call("run", "show", f"{run}-r1", "--output", "json"))
+    assert again["retryOf"] == run
+    asked("run", "stop", f"{run}-r1", "--reason", "not today")
+    play.run(hours=5)
+    stopped = json.loads(call("run", "show", f"{run}-r1", "--output", "json"))
+    assert stopped["state"] == "stopped"
+    assert "not today" in call("run", "show", f"{run}-r1")
+
+
+def test_an_order_to_a_run_or_a_wave_that_is_not_there_is_refused_at_once(play: Play, tmp_path: Path) -> None:
+    run = waiting(play, tmp_path)
+    for arguments, complaint in (
+        (["run", "stop", "web-none"], "there is no run web-none"),
+        (["run", "approve", run, "none"], "has no wave 'none'. It has all"),
+    ):
+        result = runner.invoke(app, arguments)
+        assert result.exit_code == 1
+        assert complaint in result.stderr
+
+
+def test_who_applies_a_campaign_is_its_author_until_somebody_edits_it_by_hand(play: Play, tmp_path: Path) -> None:
+    applied(tmp_path)
+    play.stack.drain()
+    with play.stack.wire.quiet():
+        held = Registry(play.table).get("web")
+    assert held
+    assert held.author.startswith("arn:aws:")
+    with play.stack.wire.quiet():
+        Items(play.table.client, "CampaignsTable").apply("web", {"owner": "by hand"})
+    play.stack.drain()
+    with play.stack.wire.quiet():
+        edited = Registry(play.table).get("web")
+    assert edited
+    assert (edited.version, edited.author) == (2, "")
+
+
+def test_everything_is_paused_and_resumed_by_command_and_only_on_purpose(play: Play) -> None:
+    refused = runner.invoke(app, ["pause-all", "--reason", "incident"], input="yes\n")
+    assert (refused.exit_code, "Nothing was changed" in refused.stderr) == (1, True)
+    done = runner.invoke(app, ["pause-all", "--reason", "incident"], input="pause-all\n")
+    assert done.exit_code == 0, done.output
+    play.put()
+    play.run(hours=0.5)
+    assert any("PAUSED all campaigns" in subject for subject in play.subjects())
+    assert play.world.effects == []
+    call("resume-all", "--yes")
+    play.run(hours=5)
+    assert len(play.world.effects) == 4

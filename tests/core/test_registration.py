@@ -6,8 +6,8 @@ from typing import Any
 
 from patchtide.core.campaign import Campaign
 from patchtide.core.document import read
-from patchtide.core.registration import accept, claimed, digest, retired
-from patchtide.core.run import PREPARE_LEAD
+from patchtide.core.registration import accept, caught_up, claimed, digest, retired
+from patchtide.core.run import APPROVAL_LEAD, PREPARE_LEAD
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 NIGHTLY: dict[str, Any] = {
@@ -85,3 +85,31 @@ def test_a_schedule_that_is_over_has_no_next_occurrence() -> None:
 def test_the_fingerprint_is_of_the_content_alone() -> None:
     assert digest({"a": {"x", "y"}, "b": 1}) == digest({"b": 1, "a": {"y", "x"}})
     assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_a_campaign_that_people_approve_is_opened_a_day_before() -> None:
+    held = accept(None, campaign(approval="required", schedule="cron(0 22 ? * SAT *)"), "a", NOW)
+    assert held.next_at
+    assert held.due_at == held.next_at - APPROVAL_LEAD
+
+
+def test_but_never_before_the_occurrence_before_it() -> None:
+    twice = campaign(approval="required", schedule="rate(12 hours)", duration=1, cutoff=0)
+    held = claimed(accept(None, twice, "a", NOW), twice)
+    assert (held.last_at, held.next_at) == (NOW + timedelta(hours=12), NOW + timedelta(hours=24))
+    assert held.due_at == held.last_at
+
+
+def test_occurrences_that_nobody_opened_are_counted_and_the_last_is_left() -> None:
+    held = accept(None, campaign(), "a", NOW)
+    assert caught_up(held, campaign(), TONIGHT + timedelta(hours=2)) == (held, 0)
+    assert caught_up(held, campaign(), TONIGHT + timedelta(hours=5)) == (held, 0)
+    left, missed = caught_up(held, campaign(), TONIGHT + timedelta(days=3, hours=1))
+    assert (left.next_at, left.last_at, missed) == (TONIGHT + timedelta(days=3), TONIGHT + timedelta(days=2), 3)
+
+
+def test_a_registration_knows_whether_it_may_start_anything() -> None:
+    held = accept(None, campaign(), "a", NOW)
+    assert held.active
+    assert not accept(held, campaign(state="DISABLED"), "b", NOW).active
+    assert not retired(held).active

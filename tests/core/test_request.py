@@ -10,7 +10,7 @@ from botocore.validate import ParamValidator
 
 from patchtide.core.document import read
 from patchtide.core.location import Location, grid, rectangles
-from patchtide.core.request import Hub, Site, Work, locations_of, plan
+from patchtide.core.request import Hub, Site, Work, digest_of, locations_of, plan
 from patchtide.core.run import Execution, Run, RunbookFacts
 from simulator.protocol import Checker, service_model
 from tests.values import a_run as fresh_run
@@ -180,3 +180,59 @@ def test_a_count_limits_all_executions_together() -> None:
 def test_rectangles_cover_each_location_once() -> None:
     locations = [Location("1" * 12, "a"), Location("1" * 12, "b"), Location("2" * 12, "b")]
     assert rectangles(locations, 50) == ((("1" * 12,), ("a", "b")), (("2" * 12,), ("b",)))
+
+
+IDS = tuple(f"i-{number:017x}" for number in range(130))
+WHERE = Location("111122223333", "us-east-1")
+FLEET = ITEM | {"runbook": "Patchtide-PatchFleet", "locationMaxConcurrency": "100%"}
+
+
+@pytest.mark.parametrize(("item", "most"), [(FLEET, 20), (ITEM, 50)], ids=["fleet", "instance"])
+def test_instances_that_are_named_are_each_in_exactly_one_request_within_awss_limits(
+    item: dict[str, Any], most: int
+) -> None:
+    run = a_run((*BLOG, "Targets", "MaxConcurrency", "MaxErrors"))
+    executions = planned(item, (Site(WHERE, len(IDS), IDS),), run)
+    named: list[str] = []
+    for execution in executions:
+        request = json.loads(execution.request)
+        check(request)
+        targets = request.get("Targets") or [json.loads(text) for text in request["Parameters"]["Targets"]]
+        assert len(targets) == 1
+        assert len(targets[0]["Values"]) <= most
+        named += targets[0]["Values"]
+    assert sorted(named) == sorted(IDS)
+    assert [(one.part, one.parts) for one in executions] == [
+        (number, len(executions)) for number in range(1, len(executions) + 1)
+    ]
+
+
+def test_where_the_limit_of_instances_is_a_count_a_locations_parts_take_turns() -> None:
+    run = a_run((*BLOG, "Targets"))
+    turns = {
+        limit: {one.in_turn for one in planned(FLEET | {"maxConcurrency": limit}, (Site(WHERE, 130, IDS),), run)}
+        for limit in (5, "10%")
+    }
+    assert turns == {5: {True}, "10%": {False}}
+
+
+@pytest.mark.parametrize("cap", [1, 7, 40, 1000])
+def test_no_execution_has_more_instances_than_may_be_in_flight(cap: int) -> None:
+    sites = tuple(
+        Site(where, size, IDS[:size] if size > cap else ())
+        for where, size in zip(grid(ACCOUNTS, ["us-east-1", "us-west-2"]), (3, 60, 40, 1), strict=True)
+    )
+    hub = replace(HUB, max_in_flight=cap)
+    executions = planned(FLEET, sites, a_run((*BLOG, "Targets")), hub)
+    assert max(one.instances for one in executions) <= cap
+    assert sum(one.instances for one in executions) == 104
+
+
+def test_the_digest_is_of_what_is_done_and_of_whom() -> None:
+    def digest(item: dict[str, Any], roster: str) -> str:
+        sites = (Site(WHERE, 2, roster=roster),)
+        return digest_of(planned(item, sites), sites)
+
+    assert digest(ITEM, "a") == digest(ITEM, "a")
+    assert digest(ITEM, "a") != digest(ITEM, "b")
+    assert digest(ITEM, "a") != digest(ITEM | {"maxErrors": 3}, "a")

@@ -111,5 +111,18 @@ EXECUTION_MOVES: Mapping[ExecutionState, Mapping[Move, ExecutionState]] = {
     ExecutionState.RUNNING: {Move.ENDED: ExecutionState.ENDED},
 }
 
+# How an open run ends, in words.
+RUN_ENDS: Mapping[RunState, str] = {
+    RunState.SUCCEEDED: "evidence for every instance",
+    RunState.INCOMPLETE: "only reboots, or other runs' instances, are left",
+    RunState.FAILED: "an instance or a location failed",
+    RunState.NO_TARGETS: "not one instance matched",
+    RunState.MISSED: "the window closed first",
+    RunState.HALTED: "a gate said no",
+    RunState.SKIPPED: "closed calendar, or no approval",
+    RunState.STOPPED: "a person stopped it",
+    RunState.REPLACED: "the campaign changed before it began",
+}
+
 OVER = frozenset({WaveState.SETTLED, WaveState.EMPTY, WaveState.EXPIRED, WaveState.BROKEN, WaveState.WITHHELD})
 STOPPED = frozenset({ExecutionState.ENDED, ExecutionState.REFUSED, ExecutionState.EXPIRED})

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from patchtide.core.run import Run, WaveRun, approve_by, last_start
+from patchtide.core.tally import Tally
 from patchtide.core.view import Dossier
 
 
@@ -36,7 +38,38 @@ def summary(dossier: Dossier, unreachable: Iterable[Mapping[str, str]]) -> dict[
         },
         "expectedInstances": sum(tally.instances for tally in tallies),
         "outcomes": outcomes(dossier),
+        "waves": [_wave(run, wave, tally) for wave, tally in zip(run.waves, tallies, strict=True)],
+        "retryOf": run.retry_of,
+        "orders": [
+            {"kind": one.order.kind, "by": one.order.by, "at": _stamp(one.order.at), "answer": one.answer}
+            for one in run.orders
+        ],
     }
+
+
+def _wave(run: Run, wave: WaveRun, tally: Tally) -> dict[str, Any]:
+    window = run.window_of(wave)
+    return {
+        "wave": wave.name,
+        "state": wave.withheld or wave.state.value,
+        "reason": wave.reason or wave.hold or "",
+        "windowStartsAt": _stamp(window.start),
+        "lastStartAt": _stamp(last_start(run, wave)),
+        "windowEndsAt": _stamp(window.end),
+        "startedAt": _stamp(wave.started_at),
+        "locations": wave.locations,
+        "expectedInstances": tally.instances,
+        "outcomes": dict(sorted(tally.outcomes.items())),
+        "approval": _approval(run, wave),
+        "digest": wave.digest,
+    }
+
+
+def _approval(run: Run, wave: WaveRun) -> dict[str, Any] | None:
+    """Who approved a wave, or by when somebody must; None where nobody has to."""
+    if wave.approved:
+        return {"by": wave.approved.by, "at": _stamp(wave.approved.at), "digest": wave.approved.digest}
+    return {"neededBy": _stamp(approve_by(run, wave))} if wave.approval else None
 
 
 def outcomes(dossier: Dossier) -> dict[str, int]:
