@@ -809,7 +809,8 @@ def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem
 def _wave_warnings(draft: CampaignDocument) -> Iterator[Problem]:
     waves = draft.waves or []
     for number, soak, gap in _soaks(draft):
-        if soak and soak + draft.duration - draft.cutoff >= gap:
+        own_window = _offsets(draft)[number + 1] > _offsets(draft)[number]
+        if soak and own_window and soak + draft.duration - draft.cutoff >= gap:
             yield Problem(
                 f"waves[{number}].gate.soak",
                 "tight",

@@ -1,0 +1,28 @@
+"""The examples in docs are campaigns, and mean what their comments say."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cli.files import load
+from patchtide.core.document import read
+from simulator.template import ROOT
+
+EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_valid(path: Path) -> None:
+    reading = read(load(path), now=datetime(2026, 11, 25, tzinfo=UTC))
+    assert not reading.problems
+
+
+def test_the_rings_come_on_the_days_that_they_say() -> None:
+    campaign = read(load(ROOT / "docs/examples/prod-rings.yaml")).valid()
+    assert campaign.schedule
+    assert campaign.schedule.offset == 1
+    assert [wave.delay for wave in campaign.waves] == [0, 3, 9]
+    assert [wave.approval for wave in campaign.waves] == [False, False, True]
+    assert [str(freeze) for freeze in campaign.freezes] == ["2026-12-24 to 2027-01-03"]
+    assert campaign.freeze_files == ("calendars/launches.ics",)
