@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from cli.files import load
-from patchtide.core.document import read
+from patchtide.core.document import SERVICE_FIELDS, CampaignDocument, GateDocument, WaveDocument, read
 from simulator.template import ROOT
 
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
@@ -26,3 +27,10 @@ def test_the_rings_come_on_the_days_that_they_say() -> None:
     assert [wave.approval for wave in campaign.waves] == [False, False, True]
     assert [str(freeze) for freeze in campaign.freezes] == ["2026-12-24 to 2027-01-03"]
     assert campaign.freeze_files == ("calendars/launches.ics",)
+
+
+def test_every_field_has_a_line_in_the_reference() -> None:
+    text = (ROOT / "docs/campaigns.md").read_text(encoding="utf-8")
+    fields = [to_camel(name) for model in (CampaignDocument, WaveDocument, GateDocument) for name in model.model_fields]
+    missing = [name for name in (*fields, *SERVICE_FIELDS) if f"`{name}`" not in text]
+    assert not missing
