@@ -82,12 +82,13 @@ def nodes(count: int) -> list[Instance]:
 
 
 UNTIL = NOW + timedelta(hours=6)
+SPAN = (NOW, UNTIL)
 
 
 def freeze(runs: Runs, run: Run, count: int) -> None:
     at = runs.location(run.id, "all", WHERE)
     assert at
-    runs.freeze(at, nodes(count), runs.holds(WHERE), UNTIL, NOW)
+    runs.freeze(at, nodes(count), runs.holds(WHERE), SPAN, NOW)
 
 
 def test_a_version_comes_back_as_it_was_taken(registry: Registry) -> None:
@@ -154,8 +155,8 @@ def test_a_frozen_location_is_counted_once_and_stays_as_it_was(runs: Runs, run: 
     runs.add_locations(run.id, "all", [WHERE])
     before = runs.location(run.id, "all", WHERE)
     assert before
-    runs.freeze(before, nodes(120), runs.holds(WHERE), UNTIL, NOW)
-    runs.freeze(before, nodes(7), runs.holds(WHERE), UNTIL, NOW)
+    runs.freeze(before, nodes(120), runs.holds(WHERE), SPAN, NOW)
+    runs.freeze(before, nodes(7), runs.holds(WHERE), SPAN, NOW)
     assert runs.load(run.id).tallies == {"all": Tally(resolved=1, instances=120)}
     after = runs.location(run.id, "all", WHERE)
     assert after
@@ -230,8 +231,8 @@ def test_instances_are_held_by_one_run_and_whoever_comes_late_must_look_again(ru
     late = runs.location("other", "all", WHERE)
     assert late
     with pytest.raises(Overtaken):
-        runs.freeze(late, nodes(3), stale, UNTIL, NOW)
-    runs.freeze(late, [replace(node, held_by=run.id) for node in nodes(3)], runs.holds(WHERE), UNTIL, NOW)
+        runs.freeze(late, nodes(3), stale, SPAN, NOW)
+    runs.freeze(late, [replace(node, held_by=run.id) for node in nodes(3)], runs.holds(WHERE), SPAN, NOW)
     after = runs.location("other", "all", WHERE)
     assert after
     assert (after.state, after.held) == (LocationState.ENDED, 3)

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from patchtide.core.advance import fold
-from patchtide.core.commands import AnswerOrder, Permit, Reopen
+from patchtide.core.commands import AnswerOrder, Close, Permit, Plan, Reopen
 from patchtide.core.due import due, wake_at
 from patchtide.core.orders import Kind, Order, spoken
 from patchtide.core.run import Approval, Execution, Run, RunbookFacts, WaveRun, Window, approve_by
-from patchtide.core.seen import Counted, Listed, Ordered, OrderTold, Planned, Postponed, Reopened, Told
+from patchtide.core.seen import Closed, Counted, Listed, Ordered, OrderTold, Planned, Postponed, Reopened, Told
 from patchtide.core.states import RunState, WaveState
 from patchtide.core.tally import Tally
 from tests.values import a_run
@@ -125,6 +125,18 @@ def test_a_stop_withholds_every_wave_that_has_not_begun() -> None:
     assert [wave.state for wave in stopped.waves] == [WaveState.WITHHELD] * 2
     assert (stopped.state, stopped.waves[0].reason) == (RunState.STOPPED, "stopped by boss@example.com: incident")
     assert told(stopped, order("stop", id="o-2"))[1] == "no: it has ended already: stopped"
+
+
+def test_a_wave_that_is_stopped_while_its_targets_are_found_out_accounts_for_them() -> None:
+    run = fold(a_run("dev", START, OPENED), [Listed("all", 2, RunbookFacts("1", "h", ()), OPENED)], OPENED)
+    stopped, _ = told(run, order("stop"))
+    assert (stopped.open, stopped.waves[0].state, stopped.waves[0].withheld) == (True, WaveState.PREPARING, "stopped")
+    frozen = fold(stopped, [Counted("all", Tally(resolved=2, instances=4))], OPENED)
+    assert due(frozen, OPENED)[0] == Plan("all")
+    planned = fold(frozen, [Planned("all", (Execution("all", 1, "{}", 2, "t"),), "abc")], OPENED)
+    assert Close(("all", 1)) in due(planned, OPENED)
+    none = Tally(resolved=2, instances=4, collected=2, outcomes={"notStarted": 4})
+    assert fold(planned, [Closed(("all", 1)), Counted("all", none)], OPENED).state is RunState.STOPPED
 
 
 def test_an_ended_run_asks_for_its_retry_until_it_is_open() -> None:

@@ -15,6 +15,7 @@ from patchtide.aws.service import Switch
 from patchtide.aws.table import Table
 from patchtide.core.orders import Kind, Order
 from patchtide.core.pause import Pause
+from patchtide.core.run import Run
 from patchtide.core.view import Dossier
 from simulator import sample
 from simulator.clock import PacedClock
@@ -71,6 +72,15 @@ class Play:
     def run_to(self, moment: datetime) -> None:
         """Time passes until that moment."""
         self.run((moment - self.world.clock.now) / timedelta(hours=1))
+
+    def run_until(self, phase: str, hours: float = 24) -> Run:
+        """Time passes, minute by minute, until the last run is in that phase."""
+        for _ in range(int(hours * 60)):
+            runs = self.runs()
+            if runs and runs[-1].run.phase == phase:
+                return runs[-1].run
+            self.run(1 / 60)
+        raise AssertionError(f"never {phase}")
 
     def order(self, kind: Kind, run: str, by: str = BOSS, **said: Any) -> str:
         """A person's order, written as the command writes it, and what the run says to it a minute later."""

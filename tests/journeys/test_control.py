@@ -277,26 +277,23 @@ def test_an_order_that_cannot_be_is_answered_with_the_reason(play: Play, wave: s
 # --- stop, pause, disable -------------------------------------------------------------------------------------------
 
 
-STOPS: dict[str, tuple[datetime, dict[str, Any]]] = {
-    "ready": (EVENING - timedelta(minutes=5), {"schedule": AT_EIGHT}),
-    "waiting for approval": (EVENING - timedelta(hours=2), {"schedule": AT_EIGHT, "approval": "required"}),
-    "running": (EVENING + timedelta(minutes=4), {"schedule": AT_EIGHT, "maxConcurrency": 1}),
-    "baking": (
-        EVENING + timedelta(hours=1),
-        {"schedule": AT_EIGHT, "waves": same_evening({"soak": "2h"})},
-    ),
+SOON = {"schedule": AT_EIGHT}
+STOPS: dict[str, dict[str, Any]] = {
+    "ready": SOON,
+    "waiting for approval": SOON | {"approval": "required"},
+    "running": SOON | {"maxConcurrency": 1},
+    "collecting": SOON | {"waves": same_evening({}, {})},
+    "baking": SOON | {"waves": same_evening({"soak": "2h"})},
 }
 
 
-@pytest.mark.parametrize("phase", ["ready", "waiting for approval", "running", "baking"])
+@pytest.mark.parametrize("phase", STOPS)
 @pytest.mark.parametrize("reaches", [False, True], ids=["children go on", "children are stopped"])
 def test_a_run_can_be_stopped_in_every_state(phase: str, reaches: bool) -> None:
-    moment, changes = STOPS[phase]
     with opened(switches=Switches(stop_reaches_children=reaches), speed=3) as play:
-        play.put(**changes)
-        play.run_to(moment)
-        run = play.runs()[0].run
-        assert run.phase == phase
+        play.put(**STOPS[phase])
+        play.run_to(EVENING - timedelta(minutes=16))
+        run = play.run_until(phase)
         before = len(play.world.effects)
         assert play.order("stop", run.id, now=True, reason="incident").startswith("yes")
         stopped_at = play.world.clock.now
@@ -305,10 +302,25 @@ def test_a_run_can_be_stopped_in_every_state(phase: str, reaches: bool) -> None:
         assert done.state is RunState.STOPPED
         assert all(delivery.at <= stopped_at for delivery in play.world.effects)
         assert len(play.world.effects) <= before + 2
-        assert sum(play.runs()[0].latest[0].outcomes.values()) == done.waves[0].tally.instances
+        for wave, tally in zip(done.waves, play.runs()[0].latest, strict=True):
+            assert sum(tally.outcomes.values()) == wave.tally.instances
         assert "stopped by boss@example.com: incident" in play.said("STOPPED web")
         assert play.order("stop", run.id, now=True) == "no: it has ended already: stopped"
         play.prove()
+
+
+def test_a_run_can_be_stopped_before_anything_is_known_of_it(play: Play) -> None:
+    play.bumpy = True
+    play.stack.wire.before.append(
+        lambda call: ("ThrottlingException", "later") if str(call) == "ssm:DescribeDocument" else None
+    )
+    play.put(**SOON)
+    play.run_to(EVENING - timedelta(minutes=10))
+    run = play.runs()[0].run
+    assert run.phase == "planned"
+    assert play.order("stop", run.id, now=True).startswith("yes")
+    assert play.runs()[0].run.state is RunState.STOPPED
+    assert "stopped by boss@example.com" in play.said("STOPPED web")
 
 
 def test_a_stop_after_the_current_wave_lets_it_finish(play: Play) -> None:
@@ -419,6 +431,20 @@ def test_a_retry_of_a_halted_run_goes_on_with_the_waves_that_never_began() -> No
         play.prove()
 
 
+def test_a_retry_of_a_wave_that_never_began_leaves_out_whom_the_others_patched(play: Play) -> None:
+    play.put(waves=[{"name": "canary", "targets": "tag:Ring=0", "gate": {"approval": "required"}}, {"name": "rest"}])
+    play.run(hours=6)
+    first = play.runs()[0].run
+    assert (first.state, play.patched()) == (RunState.SKIPPED, ["a-1"])
+    assert play.order("retry", first.id).startswith("yes")
+    play.run(hours=0.5)
+    again = play.runs()[-1].run
+    assert play.order("approve", again.id, wave="rest", digest=again.wave("rest").digest).startswith("yes")
+    play.run(hours=6)
+    assert play.patched(again.id) == ["a-2", "b-1", "b-2"]
+    play.prove()
+
+
 def test_an_open_run_is_not_retried(play: Play) -> None:
     play.put(schedule=AT_EIGHT)
     play.run_to(EVENING + timedelta(minutes=2))
@@ -527,6 +553,14 @@ def test_a_campaign_all_of_whose_instances_another_has_patches_nobody() -> None:
         assert play.outcomes(second.id) == {"a-1": "excluded"}
         assert second.state is RunState.INCOMPLETE
         assert play.patched(second.id) == []
+
+
+def test_a_run_that_waits_for_its_approval_keeps_nobody_from_the_runs_before_its_window(play: Play) -> None:
+    waiting(play)
+    play.put(campaign="other", schedule="at(2026-12-02T02:00:00)")
+    play.run(hours=20)
+    assert play.runs("other")[0].run.state is RunState.SUCCEEDED
+    assert len(play.patched()) == 4
 
 
 def test_once_a_run_is_done_with_an_instance_another_may_have_it(play: Play) -> None:

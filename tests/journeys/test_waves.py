@@ -152,6 +152,15 @@ def test_an_empty_ring_proves_nothing_so_nothing_follows_it(play: Play) -> None:
     assert "wave canary matched no instance" in play.runs()[0].run.waves[1].reason
 
 
+def test_a_location_with_no_targets_is_left_out_and_the_others_are_patched(play: Play) -> None:
+    play.put(targets="tag:Ring=0")
+    play.run(hours=5)
+    (dossier,) = play.runs()
+    assert (dossier.run.state, dossier.latest[0].empty, dossier.latest[0].instances) == (RunState.SUCCEEDED, 1, 1)
+    assert [one.locations for one in dossier.run.executions] == [1]
+    assert play.patched() == ["a-1"]
+
+
 def test_the_last_wave_without_targets_is_everything_left(play: Play) -> None:
     play.put(waves=[{"name": "canary", "targets": "tag:Ring=0"}, {"name": "rest"}])
     play.run(hours=6)

@@ -216,14 +216,15 @@ class Runs:
         at: LocationRun,
         instances: Iterable[Instance],
         holds: Holds,
-        until: datetime,
+        span: tuple[datetime, datetime],
         now: datetime,
         *,
         named: bool = False,
     ) -> None:
         """Keep who is expected at the location, count it, and hold them. Once: a second time changes nothing.
 
-        `holds` are those that still count. Raises Overtaken when others were added since they were read.
+        `holds` are those that still count, `span` is the time for which these are held. Raises Overtaken when others were added
+        since they were read.
         """
         rosters = pages(instances)
         expected = [instance for page in rosters for instance in page]
@@ -248,7 +249,7 @@ class Runs:
             for number, page in enumerate(rosters)
         ]
         if mine:
-            more.append(self._hold(holds, Hold(at.run, at.wave, until, mine)))
+            more.append(self._hold(holds, Hold(at.run, at.wave, *span, mine)))
         try:
             self._change(at, frozen, counted, more)
         except Overtaken:

@@ -103,7 +103,7 @@ def _again(run: Run, old: WaveRun, now_window: Window, *, named: bool) -> WaveRu
         old.name,
         window=Window(max(own.start, now_window.start), own.end, own.cutoff) if later else now_window,
         gate=old.gate,
-        approval=old.approval and not named,
+        approval=old.approval and old.approved is None,  # to try again is not to approve
         max_instances=old.max_instances,
         source=run.id if named else "",
     )

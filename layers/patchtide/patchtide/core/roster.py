@@ -87,12 +87,17 @@ def pages(instances: Iterable[Instance]) -> tuple[tuple[Instance, ...], ...]:
 
 @dataclass(frozen=True)
 class Hold:
-    """Instances that a wave of a run has to itself, until it is done with them at the latest."""
+    """Instances that a wave of a run has to itself from its window's start on, until it is done with them at the latest."""
 
     run: str
     wave: str
+    start: datetime
     until: datetime
     instances: tuple[str, ...]
+
+    def meets(self, start: datetime, until: datetime) -> bool:
+        """Whether it and another span have any time in common."""
+        return self.start < until and start < self.until
 
 
 @dataclass(frozen=True)

@@ -95,12 +95,12 @@ class Runs(Protocol):
         at: LocationRun,
         instances: Iterable[Instance],
         holds: Holds,
-        until: datetime,
+        span: tuple[datetime, datetime],
         now: datetime,
         *,
         named: bool = False,
     ) -> None:
-        """Keep who is expected at the location, count it, and hold them. Once: a second time changes nothing.
+        """Keep who is expected at the location, count it, and hold them for the span. Once: a second time changes nothing.
 
         Raises Overtaken when others were held since `holds` was read.
         """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from patchtide.core.campaign import IDS_KEY, Target
 from patchtide.core.causes import explain_location
+from patchtide.core.closures import FARTHEST
 from patchtide.core.errors import Busy, Overtaken, Refused
 from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, judge
 from patchtide.core.outcome import Cause, Instance, Result
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import MAX_PAGES, PAGE, Hold, Holds, Inquiry, LocationRun, LocationState
-from patchtide.core.run import EVIDENCE_GRACE, GIVE_UP, STOP_GRACE, Run, evidence_since
+from patchtide.core.run import EVIDENCE_GRACE, GIVE_UP, STOP_GRACE, Run, WaveRun, evidence_since
 from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
 
 logger = logging.getLogger(__name__)
@@ -79,31 +81,50 @@ def _freeze(where: LocationRun, run: Run, instances: tuple[Instance, ...], at: C
     Where not all are meant that the targets match, they have to be named, since AWS's targets know no exceptions.
     """
     wave = run.wave(where.wave)
-    done = _of_earlier_waves(where, run, at)
-    until = run.window_of(wave).end + STOP_GRACE + GIVE_UP
+    done = _had_their_turn(where, run, at)
+    span = _span(run, wave, at)
     for _ in range(TRIES):
         holds = _live(at.runs.holds(where.location), at)
-        owner = {id_: hold.run for hold in holds.held if hold.run != run.id for id_ in hold.instances}
+        others = [hold for hold in holds.held if hold.run != run.id and hold.meets(*span)]
+        owner = {id_: hold.run for hold in others for id_ in hold.instances}
         expected = [replace(one, held_by=owner.get(one.id, "")) for one in instances if one.id not in done]
         partial = len(expected) < len(instances) or any(one.held_by for one in expected)
         try:
-            at.runs.freeze(where, expected, holds, until, at.now(), named=partial or bool(wave.source))
+            at.runs.freeze(where, expected, holds, span, at.now(), named=partial or bool(wave.source))
         except Overtaken:
             continue  # another run took instances here meanwhile
         return
     raise Busy("freeze the targets", "Overtaken", f"others kept taking instances in {where.location}")
 
 
-def _of_earlier_waves(where: LocationRun, run: Run, at: Collector) -> frozenset[str]:
+def _span(run: Run, wave: WaveRun, at: Collector) -> tuple[datetime, datetime]:
+    """From when until when the wave may act on its instances. One that may be postponed may act long after its window."""
+    window = run.window_of(wave)
+    until = window.end + STOP_GRACE + GIVE_UP
+    postponed = at.registry.spec(run.campaign, run.spec).on_calendar_closed == "postpone"
+    return window.start, until + timedelta(days=FARTHEST) if postponed else until
+
+
+def _had_their_turn(where: LocationRun, run: Run, at: Collector) -> frozenset[str]:
+    """The instances at the location that earlier waves had, and of a run that is tried again, every wave: what those left
+    undone comes back in a wave of its own."""
     found: set[str] = set()
-    for wave in run.waves:
-        if wave.name == where.wave:
-            break
-        earlier = at.runs.location(run.id, wave.name, where.location)
-        for page in range(earlier.pages if earlier else 0):
-            assert earlier  # noqa: S101 - only what is there has pages
-            found.update(instance.id for instance in at.runs.roster(earlier, page))
+    for wave in run.waves[: run.waves.index(run.wave(where.wave))]:
+        found |= _expected(run.id, wave.name, where, at)
+    before = run.retry_of if not run.wave(where.wave).source else ""
+    while before:
+        earlier = at.runs.load(before).run
+        for wave in earlier.waves:
+            found |= _expected(earlier.id, wave.name, where, at)
+        before = earlier.retry_of
     return frozenset(found)
+
+
+def _expected(run: str, wave: str, where: LocationRun, at: Collector) -> frozenset[str]:
+    found = at.runs.location(run, wave, where.location)
+    if found is None:
+        return frozenset()
+    return frozenset(one.id for page in range(found.pages) for one in at.runs.roster(found, page))
 
 
 def _live(holds: Holds, at: Collector) -> Holds:
