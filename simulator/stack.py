@@ -37,6 +37,8 @@ CLIENTS = (
     clients.ssm,
     clients.sts,
 )
+TABLE_WRITES = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")  # transactions write the runs alone
+QUEUE_WRITES = ("sqs:SendMessage", "sqs:SendMessageBatch")
 IDLE_CALLS = 5  # what a tick asks of the index when nothing is due
 
 
@@ -77,6 +79,8 @@ class Stack:
         self._modules: dict[str, ModuleType] = {}
         self._iterators: dict[str, str] = {}
         self._tries: dict[str, int] = {}
+        self._drained: dict[str, int] = {}
+        self._again: set[str] = set()
         self.invocations = 0
         self.failures: list[str] = []
         with wire.quiet():
@@ -200,7 +204,15 @@ class Stack:
             pass
 
     def _deliver(self, wired: Stream | Feed) -> bool:
-        return self._deliver_stream(wired) if isinstance(wired, Stream) else self._deliver_queue(wired)
+        """Whether anything was delivered. Where nothing was written since nothing was left, there is no need to look."""
+        name, writes = (wired.table, TABLE_WRITES) if isinstance(wired, Stream) else (wired.queue, QUEUE_WRITES)
+        written = sum(self.wire.sent[write] for write in writes)
+        if self._drained.get(name) == written:
+            return False
+        delivered = self._deliver_stream(wired) if isinstance(wired, Stream) else self._deliver_queue(wired)
+        if not delivered and name not in self._again:
+            self._drained[name] = written
+        return delivered
 
     def _deliver_stream(self, wired: Stream) -> bool:
         with self.wire.quiet():
@@ -212,6 +224,7 @@ class Stack:
         if not records:
             return False
         failed = _failures(self.invoke(wired.function, {"Records": records}))
+        self._come_again(wired.table, failed)
         self._tries[wired.table] = self._tries.get(wired.table, 0) + 1 if failed else 0
         if not failed:
             self._iterators[wired.table] = answer["NextShardIterator"]
@@ -236,12 +249,22 @@ class Stack:
         if not got:
             return False
         records = [_queue_record(message, self._attribute(wired.queue, "Arn")) for message in got]
-        failed = _failures(self.invoke(wired.function, {"Records": records}))
+        try:
+            failed = _failures(self.invoke(wired.function, {"Records": records}))
+        except Exception as error:  # noqa: BLE001 - a batch that fails as a whole comes again as a whole
+            self.failures.append(f"{wired.function}: {error}")
+            failed = {message["MessageId"] for message in got}
+        self._come_again(wired.queue, failed)
         with self.wire.quiet():
             for message in got:
                 if message["MessageId"] not in failed:
                     self._client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return True
+
+    def _come_again(self, name: str, failed: set[str]) -> None:
+        """Records that failed come again by themselves, and nobody has to write anything for that."""
+        if failed:
+            self._again.add(name)
 
     # --- time --------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def load(path: Path) -> dict[str, Any]:
     """A CloudFormation template as plain values; `!Ref X` becomes `{"Ref": "X"}`, `!Sub` `{"Fn::Sub": …}` and so on."""
+    return deepcopy(_parsed(path.read_text(encoding="utf-8")))
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    """A second of work for each of our templates, and a world is made of three."""
     yaml = YAML(typ="safe", pure=True)
     yaml.constructor.add_multi_constructor("!", _short_form)
-    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = yaml.load(text)
     return found
 
 

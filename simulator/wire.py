@@ -82,11 +82,13 @@ class Wire(AbstractContextManager["Wire"]):
     `before` callbacks run before a call has its effect: they may raise, or give (code, message) to have AWS refuse the call
     or an exception to have the network fail; botocore's own retries see either. `after` callbacks run when the effect has
     been applied and nobody knows it yet; one that raises loses the answer. What raises a BaseException kills the caller.
+    `calls` counts what the world's own did, `sent` whatever was done, by the simulator too.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.calls: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
         self.before: list[Before] = []
         self.after: list[After] = []
         self.slept = timedelta(0)
@@ -157,6 +159,7 @@ class Wire(AbstractContextManager["Wire"]):
 
     def send(self, service: str, operation: str, request: AWSPreparedRequest) -> AWSResponse:
         """The answer to a request, with everything that observers make of it."""
+        self.sent[f"{service}:{operation}"] += 1
         if self._silence:
             return self._performed(request)
         self._number += 1

@@ -6,11 +6,23 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from patchtide.core.advance import fold
-from patchtide.core.commands import AnswerOrder, Close, Permit, Plan, Reopen
-from patchtide.core.due import due, wake_at
+from patchtide.core.commands import AnswerOrder, Close, Permit, Plan, Reopen, Start
+from patchtide.core.due import ask, due, wake_at
+from patchtide.core.gate import Verdict
 from patchtide.core.orders import Kind, Order, spoken
 from patchtide.core.run import Approval, Execution, Run, RunbookFacts, WaveRun, Window, approve_by
-from patchtide.core.seen import Closed, Counted, Listed, Ordered, OrderTold, Planned, Postponed, Reopened, Told
+from patchtide.core.seen import (
+    Closed,
+    Counted,
+    Listed,
+    Ordered,
+    OrderTold,
+    Permitted,
+    Planned,
+    Postponed,
+    Reopened,
+    Told,
+)
 from patchtide.core.states import RunState, WaveState
 from patchtide.core.tally import Tally
 from tests.values import a_run
@@ -159,8 +171,15 @@ def test_a_new_version_replaces_only_what_waits_for_approval() -> None:
     assert run.waves[0].withheld == "replaced"
     plain = a_run("dev", START, OPENED)
     assert told(plain, order("replace"))[1] == "no: it keeps the version that it was opened with"
-    began = replace(waiting(), started_at=START)
-    assert told(began, order("replace"))[1] == "no: it keeps the version that it was opened with"
+    approved, _ = told(waiting(), order("approve"))
+    in_the_air = ask(approved, [Start(("all", 1))], START)  # nobody has answered, and it may run
+    assert told(in_the_air, order("replace", id="o-2"), START)[1] == "no: it keeps the version that it was opened with"
+
+
+def test_a_wave_whose_start_is_in_the_air_is_not_skipped_any_more() -> None:
+    run = ask(told(waiting(), order("approve"))[0], [Start(("all", 1))], START)
+    closed = fold(run, [Permitted("all", Verdict("no", "closed"), "skipped")], START)
+    assert (closed.waves[0].withheld, closed.waves[0].hold) == ("", "closed")
 
 
 def test_a_principal_is_spoken_of_by_its_last_name() -> None:

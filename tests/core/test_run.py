@@ -14,6 +14,7 @@ from patchtide.core.commands import (
     Command,
     Find,
     GiveUpTargets,
+    Guard,
     Halt,
     Look,
     Permit,
@@ -92,7 +93,7 @@ def permitted(run: Run) -> Run:
 
 
 def commands(run: Run, now: datetime, *but: type[Command]) -> list[Command]:
-    return [command for command in due(run, now) if not isinstance(command, (Tell, *but))]
+    return [command for command in due(run, now) if not isinstance(command, (Tell, Guard, *but))]
 
 
 def test_a_new_run_asks_to_be_prepared_and_says_so_on_the_item() -> None:
@@ -202,7 +203,7 @@ def test_a_refused_start_fails_the_run_once_every_instance_is_accounted_for() ->
 def test_a_running_execution_is_looked_at_and_stopped_when_its_window_is_over() -> None:
     assert commands(running(), START, Publish) == [Look(KEY)]
     over = START + timedelta(hours=4)
-    assert commands(running(), over, Publish, Halt) == [Look(KEY), Stop(KEY)]
+    assert commands(running(), over, Publish, Halt) == [Stop(KEY), Look(KEY)]
     asked = ask(running(), [Stop(KEY)], over)
     assert commands(asked, over, Publish, Halt) == [Look(KEY)]
 

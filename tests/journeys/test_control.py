@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from patchtide.core.states import ExecutionState, RunState
-from simulator.fleet import Behaviour
+from simulator.fleet import Behaviour, Organization
 from simulator.world import Calendar, Switches
-from tests.journeys.small import BOSS, NOW, REGION, Play, opened, organization
+from tests.journeys.small import BETA, BOSS, NOW, REGION, Play, opened, organization
 from tests.journeys.test_interruptions import Killed
 from tests.journeys.test_waves import same_evening
 
@@ -47,12 +47,7 @@ def heads(play: Play) -> list[str]:
 def test_a_window_that_closes_takes_back_what_waits_and_records_it_as_not_started(delivery: Any) -> None:
     """One instance at a time takes longer than the window: what waits at the cutoff is never reached, whichever way AWS
     counts a delivery timeout, and what is being patched finishes."""
-    fleet = organization()
-    for account in list(fleet.accounts.values()):
-        if account.name == "a":
-            for number in range(3, 9):
-                fleet.add_node(account, REGION, f"a-{number}", tags={"PatchGroup": "web", "Ring": "2"})
-    with opened(fleet, Switches(delivery_timeout=delivery)) as play:
+    with opened(many(), Switches(delivery_timeout=delivery)) as play:
         play.put(schedule=AT_EIGHT, duration=1, cutoff="30m", maxConcurrency=1)
         play.run(hours=20)
         run = play.runs()[0].run
@@ -99,6 +94,25 @@ def test_a_calendar_that_cannot_be_read_is_closed(play: Play) -> None:
     assert play.patched() == []
 
 
+def test_a_calendar_that_cannot_be_read_for_a_while_only_delays(play: Play) -> None:
+    play.bumpy = True
+    name = calendar(play)
+    until = EVENING + timedelta(minutes=20)
+    play.stack.wire.before.append(
+        lambda call: (
+            ("ThrottlingException", "later")
+            if str(call) == "ssm:GetCalendarState" and play.world.clock.now < until
+            else None
+        )
+    )
+    play.put(schedule=AT_EIGHT, calendars=[name])
+    play.run(hours=20)
+    run = play.runs()[0].run
+    assert run.state is RunState.SUCCEEDED
+    assert run.started_at
+    assert run.started_at >= until
+
+
 def test_a_freeze_postpones_the_run_to_the_first_open_day_at_the_same_hour(play: Play) -> None:
     play.put(schedule=AT_EIGHT, freeze=["2026-12-01..2026-12-03"], onCalendarClosed="postpone")
     play.run(hours=24 * 5)
@@ -112,17 +126,28 @@ def test_a_freeze_postpones_the_run_to_the_first_open_day_at_the_same_hour(play:
 
 
 def test_what_is_postponed_moves_the_waves_behind_it_and_never_into_the_next_run(play: Play) -> None:
-    waves = [{"name": "one", "targets": "tag:Ring=0"}, {"name": "two", "targets": "tag:Ring=2", "scheduleOffset": 2}]
+    waves: list[dict[str, Any]] = [
+        {"name": "one", "targets": "tag:Ring=0"},
+        {"name": "two", "targets": "tag:Ring=2", "scheduleOffset": 2},
+    ]
     play.put(schedule=AT_EIGHT, freeze=["2026-12-01"], onCalendarClosed="postpone", waves=waves)
     play.run(hours=24 * 5)
     starts = [wave.started_at for wave in play.runs()[0].run.waves]
     assert [f"{start:%d %H:%M}" for start in starts if start] == ["02 20:00", "04 20:00"]
     play.prove()
+    play.put(
+        campaign="weekly",
+        schedule="cron(0 20 ? * MON *)",
+        freeze=["2026-12-07..2026-12-09"],
+        onCalendarClosed="postpone",
+        waves=[waves[0], waves[1] | {"scheduleOffset": 5}],
+    )
     play.put(campaign="daily", schedule=DAILY, freeze=["2026-12-07"], onCalendarClosed="postpone")
     play.run(hours=24 * 3)
     skipped = [dossier.run for dossier in play.runs("daily") if dossier.run.state is RunState.SKIPPED]
     assert [run.id for run in skipped] == ["daily-20261207T2000Z"]
     assert "no day is open before the next run" in play.said("SKIPPED daily")
+    assert "no day is open before the next run" in play.said("SKIPPED weekly")
 
 
 def test_a_calendar_that_opens_within_the_window_is_waited_for(play: Play) -> None:
@@ -142,6 +167,16 @@ def test_nothing_reaches_an_instance_once_a_calendar_that_was_known_of_has_close
         play.run(hours=20)
         assert play.patched()
         assert all(delivery.at < closes for delivery in play.world.effects)
+
+
+def test_a_calendar_that_opens_and_closes_again_is_kept_to_both_times() -> None:
+    with opened(many(), speed=1) as play:
+        opens, closes = EVENING + timedelta(minutes=20), EVENING + timedelta(minutes=50)
+        name = calendar(play, (EVENING - timedelta(hours=1), opens), (closes, closes + timedelta(days=1)))
+        play.put(schedule=AT_EIGHT, maxConcurrency=1, duration=6, calendars=[name], onCalendarClosed="postpone")
+        play.run(hours=22)
+        assert play.world.effects
+        assert all(opens <= delivery.at < closes for delivery in play.world.effects)
 
 
 def test_freezes_come_from_a_file_too(play: Play) -> None:
@@ -240,6 +275,93 @@ def test_a_campaign_that_changed_needs_a_new_approval(play: Play) -> None:
     play.run(hours=30)
     assert play.patched() == ["a-2", "b-2"]
     assert [dossier.run.state for dossier in play.runs()] == [RunState.REPLACED, RunState.SUCCEEDED]
+    play.prove()
+
+
+def test_a_run_that_waits_outlives_a_pause_of_its_campaign(play: Play) -> None:
+    run = waiting(play)
+    play.order("approve", run, wave="all", digest=shown(play))
+    item = {"schedule": "at(2026-12-02T20:00:00)", "approval": "required"}
+    play.put(**item, state="DISABLED")
+    play.run(hours=0.5)
+    assert play.runs()[-1].run.id == run
+    play.put(**item)
+    play.run(hours=0.5)
+    again = play.runs()[-1].run
+    assert (again.id, again.phase) == ("web-20261202T2000Z-v3", "waiting for approval")
+    assert play.order("approve", again.id, wave="all", digest=shown(play)).startswith("yes")
+    play.run(hours=30)
+    assert play.runs()[-1].run.state is RunState.SUCCEEDED
+
+
+def test_a_run_that_waits_and_is_moved_to_another_hour_is_run_then(play: Play) -> None:
+    play.put(schedule="cron(0 20 ? * WED *)", approval="required")
+    play.run_to(EVENING + timedelta(hours=1))
+    play.put(schedule="cron(0 18 ? * WED *)", approval="required")
+    play.run(hours=1)
+    again = play.runs()[0].run
+    assert (again.id, again.phase) == ("web-20261202T1800Z", "waiting for approval")
+    assert play.order("approve", again.id, wave="all", digest=again.waves[0].digest).startswith("yes")
+    play.run(hours=30)
+    assert play.patched() == ["a-1", "a-2", "b-1", "b-2"]
+
+
+def test_however_often_a_campaign_changes_the_run_that_waits_is_of_the_last_version(play: Play) -> None:
+    waiting(play)
+    for number in range(2, 12):
+        play.put(schedule="at(2026-12-02T20:00:00)", approval="required", description=f"edit {number}")
+        play.run(hours=0.1)
+    open_ = [dossier.run.spec for dossier in play.runs() if dossier.run.open]
+    assert open_ == [11]
+
+
+def test_a_run_that_was_replaced_is_not_tried_again(play: Play) -> None:
+    run = waiting(play)
+    play.put(schedule="at(2026-12-02T20:00:00)", approval="required", description="new")
+    play.run(hours=0.5)
+    assert play.order("retry", run) == "no: another run took its place: retry that one"
+
+
+def test_to_try_again_is_not_to_approve(play: Play) -> None:
+    run = waiting(play)
+    play.order("reject", run, wave="all", digest=shown(play), reason="no")
+    play.run(hours=1)
+    assert play.order("retry", run, failed_only=True).startswith("yes")
+    play.run(hours=6)
+    assert play.patched() == []
+
+
+def test_one_location_that_does_not_answer_does_not_keep_people_from_being_asked(play: Play) -> None:
+    play.bumpy = True
+    play.stack.wire.before.append(
+        lambda call: (
+            ("ThrottlingException", "later") if str(call) == "sts:AssumeRole" and BETA.encode() in call.body else None
+        )
+    )
+    play.put(schedule="at(2026-12-02T20:00:00)", approval="required")
+    play.run_to(EVENING + timedelta(hours=2))
+    assert "1 of 2 locations" in play.said("APPROVE? web")
+
+
+def test_a_run_whose_start_is_in_the_air_is_not_replaced(play: Play) -> None:
+    run = waiting(play)
+    play.order("approve", run, wave="all", digest=shown(play))
+    killed = False
+
+    def kill(call: Any) -> None:
+        nonlocal killed
+        if str(call) == "ssm:StartAutomationExecution" and not killed:
+            killed = True
+            raise Killed
+
+    play.stack.wire.after.append(kill)
+    with pytest.raises(Killed):
+        play.run(hours=30)
+    play.stack.restart()
+    play.put(schedule="at(2026-12-02T20:00:00)", approval="required", description="edited in the very minute")
+    play.run(hours=30)
+    assert [dossier.run.state for dossier in play.runs()] == [RunState.SUCCEEDED]
+    assert play.patched() == ["a-1", "a-2", "b-1", "b-2"]
     play.prove()
 
 
@@ -373,6 +495,57 @@ def test_the_pause_stops_every_start_and_people_hear_of_it_and_of_its_end(play: 
     play.prove()
 
 
+def many() -> Organization:
+    """An account with eight instances, so that one at a time there is always somebody who waits for a turn."""
+    fleet = organization()
+    for account in list(fleet.accounts.values()):
+        if account.name == "a":
+            for number in range(3, 9):
+                fleet.add_node(account, REGION, f"a-{number}", tags={"PatchGroup": "web", "Ring": "2"})
+    return fleet
+
+
+@pytest.mark.parametrize("by", ["pause", "state", "calendar"])
+@pytest.mark.parametrize("runbook", ["Patchtide-PatchFleet", "Patchtide-PatchInstance"])
+def test_what_waits_in_aws_is_taken_back_when_something_bars_the_run(by: str, runbook: str) -> None:
+    with opened(many(), speed=3) as play:
+        item = {
+            "schedule": AT_EIGHT,
+            "duration": 6,
+            "maxConcurrency": 1,
+            "calendars": [calendar(play)],
+            "runbook": runbook,
+        }
+        play.put(**item)
+        play.run_to(EVENING + timedelta(minutes=5))
+        before = len(play.world.effects)
+        now = play.world.clock.now
+        match by:
+            case "pause":
+                play.turn(on=True)
+            case "state":
+                play.put(**item | {"state": "DISABLED"})
+            case "calendar":
+                calendar(play, (now, now + timedelta(days=2)))
+        play.run(hours=20)
+        assert len(play.world.effects) > 0
+        assert all(delivery.at <= now + timedelta(minutes=3) for delivery in play.world.effects)
+        assert len(play.world.effects) <= before + 4
+        run = play.runs()[0].run
+        assert not run.open
+        assert set(play.outcomes(run.id).values()) == {"compliant", "notStarted"}
+
+
+def test_what_is_taken_back_is_the_runs_own_and_not_that_of_one_with_a_longer_name() -> None:
+    with opened(many(), speed=3) as play:
+        play.put(schedule=AT_EIGHT, targets="tag:Ring=0,1", maxConcurrency=1)
+        play.put(campaign="my-web", schedule=AT_EIGHT, targets="tag:Ring=2", duration=8, maxConcurrency=1)
+        play.run_to(EVENING + timedelta(minutes=3))
+        play.order("stop", "web-20261201T2000Z", now=True)
+        play.run(hours=20)
+        assert play.runs("my-web")[0].run.state is RunState.SUCCEEDED
+
+
 def test_a_pause_that_cannot_be_read_is_a_pause(play: Play) -> None:
     play.bumpy = True
     refused: list[Any] = []
@@ -494,6 +667,8 @@ def test_a_run_that_nobody_opens_is_noticed_from_the_index_alone(play: Play) -> 
     play.stack.invoke = broken  # type: ignore[method-assign]
     play.run_to(EVENING + timedelta(minutes=12))
     assert play.subjects() == ["[patch] OVERDUE web: due 2026-12-01 20:00Z, nobody has opened it"]
+    play.run_to(EVENING + timedelta(minutes=20))
+    assert len(play.subjects()) == 1
 
 
 def test_a_run_that_is_open_and_does_not_start_is_told_late(play: Play) -> None:

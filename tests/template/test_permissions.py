@@ -104,6 +104,7 @@ ON_EVERYTHING = {
     ("QueuesPolicy", "OnlyOverTls"): "a queue's policy speaks of that queue",
     ("AlertsKey", "TheAccountsOwnPoliciesDecide"): "a key's policy speaks of that key",
     ("AlertsKey", "AlarmsPublish"): "a key's policy speaks of that key",
+    ("DispatcherRole", "LookAtAlarms"): "DescribeAlarms returns composite alarms only to who may see all",
     ("DispatcherRole", "FindWhatItStarted"): "DescribeAutomationExecutions lists, and has no resource of its own",
     ("ExecutionRole", "FindInstancesAndFollowCommands"): "these list, or cancel by a command's id: AWS has no resource",
     ("ReadRole", "TakeBackWhatWaits"): "a command is cancelled by its id: AWS has no resource for it",
@@ -168,6 +169,17 @@ def test_every_role_is_known_here() -> None:
 def test_a_role_may_do_what_it_needs_and_nothing_else(role: str) -> None:
     assert {action for statement in of_role(role) for action in listed(statement["Action"])} == MAY[role]
     assert all(statement["Effect"] == "Allow" and statement["Sid"] for statement in of_role(role))
+
+
+@pytest.mark.parametrize("role", ["DispatcherRole", "PollerRole"])
+def test_who_asks_the_indexes_may(role: str) -> None:
+    resources = [
+        resource["Fn::Sub"]
+        for statement in of_role(role)
+        if statement["Action"] == "dynamodb:Query"
+        for resource in listed(statement["Resource"])
+    ]
+    assert resources == ["${RunsTable.Arn}/index/due", "${RunsTable.Arn}/index/problems"]
 
 
 def test_every_action_exists() -> None:

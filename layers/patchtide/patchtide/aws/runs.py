@@ -49,6 +49,9 @@ from patchtide.core.view import Dossier
 
 ACTIONS = 100  # DynamoDB's limit for one transaction
 TRIES = 5
+LONGEST_RUN = timedelta(
+    days=60
+)  # waves come up to 27 days apart, and may be postponed by 31: what is open must not expire
 _TALLIED = ("resolved", "unreachable", "empty", "set_aside", "collected", "instances")
 
 
@@ -95,21 +98,27 @@ class Registry:
         opened = self.table.put_new(_run_item(run, run.opened_at, uuid4().hex))
         self._save(registration, [opened, self.table.put(_occurrence_item(run, ""))])
 
-    def reopen(self, run: Run) -> None:
-        """Open a run that no occurrence claims: a retry, or one in place of another. Once: a second time changes nothing."""
+    def reopen(self, run: Run, registration: Registration | None = None) -> None:
+        """Open a run that no occurrence claims: a retry, or one in place of another, with the registration that then stands.
+        Once: a second time changes nothing. Raises Overtaken when the registration changed meanwhile."""
         opened = self.table.put_new(_run_item(run, run.opened_at, uuid4().hex))
-        with suppress(Overtaken):
-            self.table.transact(f"open {run.id}", [opened, self.table.put(_occurrence_item(run, f"#{run.id}"))])
+        actions = [opened, self.table.put(_occurrence_item(run, f"#{run.id}"))]
+        if self.table.get(pk=f"run#{run.id}", sk="run"):
+            return
+        if registration:
+            self._save(registration, actions)
+        else:
+            with suppress(Overtaken):
+                self.table.transact(f"open {run.id}", actions)
 
-    def overdue(self, campaign: str, at: datetime, alert: Alert) -> bool:
-        """Whether this is the first time that people hear of an occurrence that nobody opened."""
-        key = {"pk": f"campaign#{campaign}", "sk": f"alert#overdue#{moment(at)}"}
-        item = {**key, "body": body(alert)}
-        try:
-            self.table.transact(f"keep the alert of {campaign}", [self.table.put_new(item)])
-        except Overtaken:
-            return False
-        return True
+    def told_overdue(self, campaign: str, at: datetime) -> bool:
+        """Whether people have heard of an occurrence that nobody opened."""
+        return self.table.get(**_overdue_key(campaign, at)) is not None
+
+    def keep_overdue(self, campaign: str, at: datetime, alert: Alert) -> None:
+        """Keep what people were told of an occurrence that nobody opened."""
+        item = _overdue_key(campaign, at) | {"body": body(alert)}
+        self.table.transact(f"keep the alert of {campaign}", [self.table.put(item)])
 
     def runs_of(self, campaign: str, most: int) -> tuple[str, ...]:
         """The ids of the campaign's last runs, newest first."""
@@ -135,7 +144,8 @@ class Registry:
 
 
 class Runs:
-    """The service's own record of runs. Everything of a run expires `retention` after its last change."""
+    """The service's own record of runs. Everything of a run expires `retention` after its last change, and the time that a
+    run may take."""
 
     def __init__(self, table: Table, retention: timedelta, now: Callable[[], datetime]) -> None:
         self.table, self.retention, self.now = table, retention, now
@@ -249,7 +259,7 @@ class Runs:
             for number, page in enumerate(rosters)
         ]
         if mine:
-            more.append(self._hold(holds, Hold(at.run, at.wave, *span, mine)))
+            more.append(self._hold(holds, Hold(at.run, at.wave, span[1], mine, span[0])))
         try:
             self._change(at, frozen, counted, more)
         except Overtaken:
@@ -404,7 +414,7 @@ class Runs:
         return item | {"expiresAt": self._expires_at()}
 
     def _expires_at(self) -> int:
-        return int((self.now() + self.retention).timestamp())
+        return int((self.now() + self.retention + LONGEST_RUN).timestamp())
 
 
 def _once(table: Table, what: str, actions: list[Mapping[str, Any]], key: Mapping[str, str], stamp: str) -> None:
@@ -443,6 +453,10 @@ def _run_item(run: Run, now: datetime, stamp: str) -> dict[str, Any]:
     }
     wake = wake_at(run, now)
     return item | ({"due": "run", "dueAt": moment(wake)} if wake else {})
+
+
+def _overdue_key(campaign: str, at: datetime) -> dict[str, str]:
+    return {"pk": f"campaign#{campaign}", "sk": f"alert#overdue#{moment(at)}"}
 
 
 def _occurrence_item(run: Run, apart: str) -> dict[str, Any]:

@@ -153,7 +153,7 @@ class Spoke:
                 for raw in page["CommandInvocations"]:
                     if raw.get("DocumentName", "").split("/")[-1] not in PATCH_DOCUMENTS:
                         continue
-                    rank = (run in raw.get("Comment", ""), raw["RequestedDateTime"], raw)
+                    rank = (_is_of(run, raw), raw["RequestedDateTime"], raw)
                     held = found.get(raw["InstanceId"])
                     if held is None or rank[:2] > held[:2]:
                         found[raw["InstanceId"]] = rank
@@ -172,7 +172,7 @@ class Spoke:
             )
             for page in pages:
                 for raw in page["CommandInvocations"]:
-                    if run in raw.get("Comment", "") and raw["Status"] == "Pending":
+                    if _is_of(run, raw) and raw["Status"] == "Pending":
                         waiting[raw["CommandId"]].append(raw["InstanceId"])
         for command, instances in waiting.items():
             for first in range(0, len(instances), MAX_CANCELLED):
@@ -207,6 +207,11 @@ class Spoke:
             if step.get("StepStatus") in ("Failed", "TimedOut", "Cancelled") and step.get("FailureMessage"):
                 return str(step["FailureMessage"])
         return str(seen.get("FailureMessage", ""))
+
+
+def _is_of(run: str, raw: Mapping[str, Any]) -> bool:
+    """Whether a command says in its comment that it is the run's. The run of `my-web` has that of `web` in its name."""
+    return run in raw.get("Comment", "").split()
 
 
 def _platform(node: Mapping[str, Any]) -> str:

@@ -28,11 +28,13 @@ from patchtide.core.run import (
     Withheld,
     approve_by,
     baked_at,
+    begun,
     last_start,
     opens_at,
 )
 from patchtide.core.seen import (
     AlarmsSeen,
+    Barred,
     Clock,
     Closed,
     Counted,
@@ -90,6 +92,9 @@ def advance(run: Run, seen: Seen) -> Run:
             return _planned(run, seen)
         case Permitted():
             return _permitted(run, seen)
+        case Barred(wave, reason):
+            found = run.wave(wave)
+            return with_wave(run, replace(found, barred=reason, hold=reason or found.hold))
         case Postponed(wave, start, reason):
             return _postponed(run, run.wave(wave), start, reason)
         case AlarmsSeen():
@@ -170,7 +175,7 @@ def _permitted(run: Run, seen: Permitted) -> Run:
     wave = run.wave(seen.wave)
     if wave.state in OVER:
         return run
-    if seen.verdict.answer == "no" and seen.withheld and wave.started_at is None:
+    if seen.verdict.answer == "no" and seen.withheld and not begun(run, wave):
         return _withhold(run, wave, seen.withheld, seen.verdict.reason)
     return with_wave(run, replace(wave, hold="" if seen.verdict else seen.verdict.reason))
 
@@ -187,8 +192,7 @@ def _postponed(run: Run, wave: WaveRun, start: datetime, reason: str) -> Run:
     """The run with the wave's window, and those behind it, later by as much. What was planned is planned anew, because a
     request says until when it may start; nothing of it was ever sent."""
     by = start - run.window_of(wave).start
-    asked = any(one.first_asked_at or one.state is not ExecutionState.PLANNED for one in run.executions_of(wave.name))
-    if wave.state in OVER or wave.withheld or asked or not by:
+    if wave.state in OVER or wave.withheld or begun(run, wave) or not by:
         return run
     for behind in (wave, *run.after(wave)):
         window = run.window_of(behind)
@@ -214,7 +218,7 @@ def _alarms_seen(run: Run, seen: AlarmsSeen) -> Run:
     said = {"yes": "", "no": seen.verdict.reason, "wait": None}[seen.verdict.answer]
     run = with_wave(run, replace(wave, alarm=said))
     following = next(iter(run.after(wave)), None)
-    if said and following and following.started_at is None:
+    if said and following and not begun(run, following):
         return _withhold(run, following, "halted", f"wave {wave.name}: {said}")
     return run
 
@@ -231,6 +235,8 @@ def _ordered(run: Run, order: Order) -> Run:
         case "retry":
             if run.open:
                 return _answer(run, order, "it is still open: stop it first, or wait for its end", accepted=False)
+            if run.state is RunState.REPLACED:
+                return _answer(run, order, "another run took its place: retry that one", accepted=False)
             opens = replace(run, retries=run.retries + 1)
             return _answer(opens, order, f"{run.id}-r{opens.retries}", accepted=True, done=False)
         case "replace":
@@ -252,8 +258,8 @@ def _stopped(run: Run, order: Order) -> Run:
     if not run.open or current is None:
         return _answer(run, order, f"it has ended already: {run.state}", accepted=False)
     why = f"stopped by {spoken(order.by)}" + (f": {order.reason}" if order.reason else "")
-    begun = current.state in (WaveState.RUNNING, WaveState.COLLECTING)
-    spared = begun and (not order.now or current.state is WaveState.COLLECTING)
+    going = current.state in (WaveState.RUNNING, WaveState.COLLECTING)
+    spared = going and (not order.now or current.state is WaveState.COLLECTING)
     stopped = run
     for wave in run.after(current) if spared else (current, *run.after(current)):
         stopped = _withhold(stopped, stopped.wave(wave.name), "stopped", why)
@@ -310,7 +316,7 @@ def asks_approval(wave: WaveRun) -> bool:
 
 def _superseded(run: Run, order: Order) -> Run:
     first = run.waves[0]
-    if not run.open or run.started_at or first.state in OVER or not first.approval:
+    if not run.open or begun(run, first) or first.state in OVER or not first.approval:
         return _answer(run, order, "it keeps the version that it was opened with", accepted=False)
     for wave in run.waves:
         run = _withhold(run, run.wave(wave.name), "replaced", "the campaign changed")
@@ -352,7 +358,13 @@ def _pass_time_for(run: Run, wave: WaveRun, now: datetime) -> Run:
     if (now >= window.last_start and unbegun) or _unplannable(run, wave, now):
         return with_wave(run, moved(wave, Move.CLOSED, reason=_why_closed(run, wave)))
     going = [one for one in run.executions_of(wave.name) if one.state is ExecutionState.RUNNING]
-    late = now >= opens_at(run, wave) + LATE and not closed and not wave.withheld and _waits(run, wave)
+    late = (
+        now >= opens_at(run, wave) + LATE
+        and not closed
+        and not wave.withheld
+        and _waits(run, wave)
+        and not asks_approval(wave)
+    )
     closing = closed and bool(going) and wave.state is WaveState.RUNNING
     return with_wave(run, replace(wave, late=wave.late or late, closing=wave.closing or closing))
 
@@ -434,9 +446,9 @@ def _settle_wave(run: Run, wave: WaveRun, now: datetime) -> WaveRun:
         reason = f"it matches {wave.tally.instances} instances, maxInstances is {wave.max_instances}"
         return replace(wave, withheld="halted", reason=reason)
     if wave.state is WaveState.READY:
-        begun = any(e.state is not ExecutionState.PLANNED for e in executions)
+        asked_for = any(e.state is not ExecutionState.PLANNED for e in executions)
         nothing = covered(run, wave) and not wave.tally.startable  # all of it belongs to another run
-        wave = moved(wave, Move.ASKED) if begun or nothing else wave
+        wave = moved(wave, Move.ASKED) if asked_for or nothing else wave
     ended = covered(run, wave) and all(e.state in STOPPED and e.closed for e in executions)
     if wave.state is WaveState.RUNNING and ended:
         wave = replace(moved(wave, Move.ALL_ENDED), collecting_since=now)

@@ -450,7 +450,7 @@ def _replaced(at: Briefing) -> _Text:
     run = at.run
     lines = [
         f"Run {run.id} made room: its campaign changed.",
-        "ACTION: approve the new one; what was said about this one is void.",
+        "ACTION: approve the new run, if there is one: what was said here is void.",
         "Nothing was patched, nothing is changing.",
         f"Top cause: version {run.spec} is no longer in force.",
         f"Look: patchtide run list {run.campaign}",

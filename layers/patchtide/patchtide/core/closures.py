@@ -17,11 +17,15 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class Opening:
-    """Whether something may start at an instant, when that changes as far as anybody knows, and why not."""
+    """Whether something may start at an instant, when that changes as far as anybody knows, and why not.
+
+    What could not be read just now is closed, and not `sure`: nothing is skipped or postponed because of it.
+    """
 
     open: bool
     changes_at: datetime | None = None
     reason: str = ""
+    sure: bool = True
 
     def __and__(self, other: Opening) -> Opening:
         """Open when both are. It changes when the first of two open ones closes, or the last of the closed ones opens."""
@@ -30,7 +34,7 @@ class Opening:
             return Opening(True, _first(one.changes_at for one in (self, other)))
         known = all(one.changes_at for one in closed)
         until = max((one.changes_at for one in closed if one.changes_at), default=None) if known else None
-        return Opening(False, until, "; ".join(one.reason for one in closed))
+        return Opening(False, until, "; ".join(one.reason for one in closed), any(one.sure for one in closed))
 
 
 def _first(moments: Iterable[datetime | None]) -> datetime | None:
@@ -56,6 +60,17 @@ def opening_at(spans: Iterable[tuple[Span, str]], at: datetime) -> Opening:
     for (start, end), _ in ordered:
         until = max(until, end) if start <= until else until
     return Opening(False, until, inside[0][1])
+
+
+def closes_after(start: datetime, last: datetime, opening: Callable[[datetime], Opening]) -> datetime | None:
+    """When it first closes again between two instants, as far as anybody knows; None when it stays open."""
+    moment: datetime | None = start
+    while moment and moment < last:
+        found = opening(moment)
+        if found.open:
+            return found.changes_at if found.changes_at and found.changes_at < last else None
+        moment = found.changes_at if found.changes_at and found.changes_at > moment else None
+    return None
 
 
 def next_open_day(start: datetime, zone: ZoneInfo, opening: Callable[[datetime], Opening]) -> datetime | None:

@@ -43,6 +43,13 @@ class Permit:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """Find out whether something bars a wave that is under way, so that what waits must be taken back."""
+
+    wave: str
+
+
+@dataclass(frozen=True)
 class LookAtAlarms:
     """See whether the alarms of the wave's gate are quiet."""
 
@@ -148,6 +155,7 @@ Command = (
     | GiveUpTargets
     | Plan
     | Permit
+    | Guard
     | LookAtAlarms
     | Start
     | Find

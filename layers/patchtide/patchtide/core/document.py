@@ -823,7 +823,7 @@ def _wave_warnings(draft: CampaignDocument) -> Iterator[Problem]:
                 f"waves[{number}]",
                 "everything-left",
                 f"wave {wave.name} is everything left: where an earlier wave has instances too, the others are named one by one, "
-                "20 to an execution",
+                "19 to an execution",
                 "Give it a tag of its own if it is large",
             )
     if waves and (gate := waves[-1].gate) and (gate.soak or gate.alarms or gate.min_compliance is not None):

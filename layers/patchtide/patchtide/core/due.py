@@ -23,6 +23,7 @@ from patchtide.core.commands import (
     Find,
     GiveUpEvidence,
     GiveUpTargets,
+    Guard,
     Halt,
     Look,
     LookAtAlarms,
@@ -54,11 +55,13 @@ from patchtide.core.run import (
 )
 from patchtide.core.states import STOPPED, ExecutionState, WaveState
 
+LOOKS = 100  # how many executions a worker looks at in its turn, roughly
 HALTS = 3  # how often what waits is taken back around a cutoff; after that the fence has seen to the rest
 
 
 def due(run: Run, now: datetime) -> tuple[Command, ...]:
-    """What the run still asks for, in the order in which it should be done."""
+    """What the run still asks for, in the order in which it should be done: looking comes last, since there may be so much to
+    look at that the time is over before."""
     commands = list(_due_wave(run, run.current, now)) if run.open and run.current else []
     commands += [Release(one.key) for one in run.executions if run.capped and one.state in STOPPED and not one.released]
     commands += [Publish(*alert.key) for alert in run.alerts if _unanswered(alert.asked_at, now)]
@@ -66,7 +69,14 @@ def due(run: Run, now: datetime) -> tuple[Command, ...]:
         commands.append(Tell(run.phase))
     commands += [Reopen(one.order.id) for one in run.orders if not one.done]
     commands += [AnswerOrder(one.order.id) for one in run.orders if one.done and not one.told]
-    return tuple(commands)
+    return (*commands, *_looks(run, now))
+
+
+def _looks(run: Run, now: datetime) -> Iterator[Look]:
+    """All that run, each minute from another one on."""
+    going = [one for one in run.executions if one.state is ExecutionState.RUNNING] if run.open else []
+    first = int(now.timestamp() // 60) * LOOKS % len(going) if going else 0
+    yield from (Look(one.key) for one in (*going[first:], *going[:first]))
 
 
 def _due_wave(run: Run, wave: WaveRun, now: datetime) -> Iterator[Command]:
@@ -81,6 +91,8 @@ def _due_wave(run: Run, wave: WaveRun, now: datetime) -> Iterator[Command]:
         case WaveState.PREPARING:
             known_since = wave.listed_at or run.opened_at
             patient = max(run.window_of(wave).start, known_since + PREPARE_LEAD)
+            if wave.approval:  # people must be asked while there is time, whoever has not answered by then
+                patient = min(patient, known_since + GIVE_UP)
             if now >= min(patient, last_start(run, wave)):
                 yield GiveUpTargets(wave.name)
             elif _unanswered(wave.targets_asked_at, now):
@@ -106,16 +118,17 @@ def _due_executions(run: Run, wave: WaveRun, now: datetime) -> Iterator[Command]
         yield Permit(wave.name)  # the starts follow in the same turn, when nothing stands in their way
     else:
         yield from (Start(execution.key) for execution in startable)
-    window, stopped = run.window_of(wave), wave.withheld == "stopped"
+    window, taken_back = run.window_of(wave), wave.withheld == "stopped" or bool(wave.barred)
+    if any(one.state is ExecutionState.RUNNING for one in run.executions_of(wave.name)) and not wave.withheld:
+        yield Guard(wave.name)
     for execution in run.executions_of(wave.name):
         match execution.state:
             case ExecutionState.STARTING if _must_be_found(run, wave, execution, now):
                 yield Find(execution.key)
             case ExecutionState.STARTING if _may_ask_again(run, wave, execution, now):
                 yield Start(execution.key)
-            case ExecutionState.RUNNING:
-                yield Look(execution.key)
-                if (now >= window.end or stopped) and _unanswered(execution.stop_asked_at, now, TOKEN_TRUST):
+            case ExecutionState.RUNNING if now >= window.end or taken_back:
+                if _unanswered(execution.stop_asked_at, now, TOKEN_TRUST):
                     yield Stop(execution.key)
             case ExecutionState() if execution.state in STOPPED and not execution.closed:
                 yield Close(execution.key)
@@ -162,7 +175,7 @@ def _halts(run: Run, wave: WaveRun, now: datetime) -> bool:
     going = any(one.state is ExecutionState.RUNNING for one in run.executions_of(wave.name))
     if not going or wave.state is not WaveState.RUNNING:
         return False
-    if wave.withheld == "stopped":
+    if wave.withheld == "stopped" or wave.barred:
         return _unanswered(wave.halt_asked_at, now, COLLECT_AGAIN)
     closing = now >= last_start(run, wave) - HALT_LEAD and wave.halts < HALTS
     return closing and _unanswered(wave.halt_asked_at, now, COLLECT_AGAIN)
@@ -202,7 +215,7 @@ def _ask(run: Run, command: Command, now: datetime) -> Run:
             about = (command.kind, command.wave, command.about)
             alerts = (replace(alert, asked_at=now) if alert.key == about else alert for alert in run.alerts)
             return replace(run, alerts=tuple(alerts))
-        case GiveUpTargets() | Plan() | Permit() | LookAtAlarms() | Look() | Close() | Release():
+        case GiveUpTargets() | Plan() | Permit() | Guard() | LookAtAlarms() | Look() | Close() | Release():
             return run
         case GiveUpEvidence() | Tell() | Reopen() | AnswerOrder():
             return run

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from patchtide.core.campaign import Campaign
-from patchtide.core.run import APPROVAL_LEAD, PREPARE_LEAD
+from patchtide.core.run import APPROVAL_LEAD, PREPARE_LEAD, Run
 from patchtide.core.schedule import next_occurrence
 
 
@@ -24,7 +24,7 @@ class Registration:
     claimed next, `last_at` the one claimed last, also in an earlier life of the item: no occurrence is ever claimed twice.
     `anchor` is when this life began, to the second. `enabled` is what the version in force says. `author` is the principal
     known to have written that version, empty when nobody knows. `lead` is how long before an occurrence its run is opened.
-    `changes` counts saves.
+    `run` is the id of the run that was opened last. `changes` counts saves.
     """
 
     campaign: str
@@ -39,6 +39,7 @@ class Registration:
     enabled: bool = True
     author: str = ""
     lead: timedelta = PREPARE_LEAD
+    run: str = ""
 
     @property
     def ran(self) -> bool:
@@ -127,6 +128,15 @@ def caught_up(held: Registration, campaign: Campaign, now: datetime) -> tuple[Re
             break
         held, missed = following, missed + 1
     return held, missed
+
+
+def reclaimed(held: Registration, campaign: Campaign, run: Run, now: datetime) -> Registration:
+    """The registration once the run that was opened last, and had not begun, gave its occurrence back: the campaign has moved
+    it to another time."""
+    if held.last_at != run.scheduled_at or campaign.schedule is None:
+        return held  # another was claimed since
+    found = next_occurrence(replace(campaign.schedule, anchor=held.anchor), now.replace(microsecond=0))
+    return replace(held, last_at=now.replace(microsecond=0), next_at=found.at if found else None)
 
 
 def retired(held: Registration) -> Registration:

@@ -20,7 +20,7 @@ from patchtide.core.run import Execution, Run, client_token, snapshot_id
 MAX_ACCOUNTS = 50  # TargetLocation.Accounts
 MAX_ENTRIES = 10  # of the 100 TargetLocations AWS allows: 500 accounts are enough to lose at once
 MAX_VALUES = 50  # TargetValues
-MAX_NAMED = 20  # instance ids in one parameter value: it has 512 characters (AutomationParameterValue)
+MAX_NAMED = 19  # instance ids in one parameter value of 512 characters (AutomationParameterValue), of hybrid nodes too
 TAG = "patchtide:run"
 
 

@@ -91,13 +91,13 @@ class Hold:
 
     run: str
     wave: str
-    start: datetime
     until: datetime
     instances: tuple[str, ...]
+    start: datetime | None = None
 
     def meets(self, start: datetime, until: datetime) -> bool:
         """Whether it and another span have any time in common."""
-        return self.start < until and start < self.until
+        return (self.start is None or self.start < until) and start < self.until
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,8 @@ class WaveRun:
     """One wave of a run. `locations` is how many locations it expects; `reason` says why it ended early.
 
     `approval` says that it may not begin before a person said so; `source` is the run whose failed instances it retries,
-    empty where its targets say who is meant. `hold` is why it cannot start just now, None while nobody has looked.
+    empty where its targets say who is meant. `hold` is why it cannot start just now, None while nobody has looked; `barred` is
+    why what waits in AWS is taken back, too.
     `closes_at` is when a calendar or a freeze that is known of closes, if that is before its window does.
     """
 
@@ -94,6 +95,7 @@ class WaveRun:
     approved: Approval | None = None
     withheld: Withheld = ""
     hold: str | None = None
+    barred: str = ""
     closes_at: datetime | None = None
     started_at: datetime | None = None
     settled_at: datetime | None = None
@@ -352,3 +354,11 @@ def approve_by(run: Run, wave: WaveRun) -> datetime:
     window = run.window_of(wave)
     ready = wave.listed_at or run.opened_at
     return window.start if ready < window.start else last_start(run, wave)
+
+
+def begun(run: Run, wave: WaveRun) -> bool:
+    """Whether anything of the wave may have been started: that nobody has answered yet does not mean that nothing runs."""
+    unsent = (ExecutionState.PLANNED, ExecutionState.EXPIRED)
+    return wave.started_at is not None or any(
+        one.first_asked_at or one.state not in unsent for one in run.executions_of(wave.name)
+    )

@@ -64,6 +64,14 @@ class Permitted:
 
 
 @dataclass(frozen=True)
+class Barred:
+    """Why nothing more may begin of a wave that is under way; empty when nothing bars it."""
+
+    wave: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Postponed:
     """The wave's window, and with it those of the waves behind it, begins at another time."""
 
@@ -190,6 +198,7 @@ Seen = (
     | Unpreparable
     | Planned
     | Permitted
+    | Barred
     | Postponed
     | AlarmsSeen
     | Started

@@ -56,14 +56,15 @@ class Registry(Protocol):
     def claim(self, registration: Registration, run: Run) -> None:
         """Open the run and move the registration on, both or neither. Raises Overtaken when somebody was faster."""
 
-    def reopen(self, run: Run) -> None:
-        """Open a run that no occurrence claims: a retry, or one in place of another. Once: a second time changes nothing."""
+    def reopen(self, run: Run, registration: Registration | None = None) -> None:
+        """Open a run that no occurrence claims: a retry, or one in place of another, with the registration that then stands.
+        Once: a second time changes nothing."""
 
-    def runs_of(self, campaign: str, most: int) -> tuple[str, ...]:
-        """The ids of the campaign's last runs, newest first."""
+    def told_overdue(self, campaign: str, at: datetime) -> bool:
+        """Whether people have heard of an occurrence that nobody opened."""
 
-    def overdue(self, campaign: str, at: datetime, alert: Alert) -> bool:
-        """Whether this is the first time that people hear of an occurrence that nobody opened."""
+    def keep_overdue(self, campaign: str, at: datetime, alert: Alert) -> None:
+        """Keep what people were told of an occurrence that nobody opened."""
 
 
 class Runs(Protocol):

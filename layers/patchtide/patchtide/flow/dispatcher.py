@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from patchtide.core.campaign import Campaign, Wave
+from patchtide.core.closures import closes_after
 from patchtide.core.commands import (
     AskTargets,
     Command,
     Find,
     GiveUpTargets,
+    Guard,
     LookAtAlarms,
     Permit,
     Plan,
@@ -29,7 +31,7 @@ from patchtide.core.gate import YES, Verdict
 from patchtide.core.location import Location, grid
 from patchtide.core.opening import after_missed, open_run, replacement, retry
 from patchtide.core.outcome import Cause
-from patchtide.core.registration import caught_up, claimed
+from patchtide.core.registration import caught_up, claimed, reclaimed
 from patchtide.core.request import Hub, Site, Work, digest_of, plan
 from patchtide.core.roster import Inquiry, LocationRun, LocationState
 from patchtide.core.run import Execution, Run, RunbookFacts, WaveRun, last_start
@@ -38,7 +40,6 @@ from patchtide.core.seen import (
     Deferred,
     Listed,
     NotThere,
-    Permitted,
     Planned,
     Released,
     Reopened,
@@ -48,16 +49,16 @@ from patchtide.core.seen import (
     Undecided,
     Unpreparable,
 )
-from patchtide.core.states import ExecutionState
+from patchtide.core.states import ExecutionState, RunState
 from patchtide.flow.cloud import Automation, Inquiries, Now, Organization, Registry, Runs, Slots
-from patchtide.flow.each import TickFailed, each
-from patchtide.flow.permits import Guards, at_opening, before_opening, look_at_alarms, opening, permitted
+from patchtide.flow.each import LASTS, TickFailed, each
+from patchtide.flow.permits import Guards, at_opening, before_opening, look_at_alarms, opening, permitted, under_way
 from patchtide.flow.step import step
 
 logger = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
-MINE = (Prepare, AskTargets, GiveUpTargets, Plan, Permit, LookAtAlarms, Start, Find, Release, Reopen)
+MINE = (Prepare, AskTargets, GiveUpTargets, Plan, Permit, Guard, LookAtAlarms, Start, Find, Release, Reopen)
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class Dispatcher:
 
 def dispatch(at: Dispatcher) -> None:
     """Everything that is due, done. Raises TickFailed at the end, naming what failed."""
-    failed = each(list(at.registry.due(at.now())), lambda campaign: claim(campaign, at))
-    failed += each(list(at.runs.due(at.now())), lambda run: advance(run, at))
+    until = at.now() + LASTS
+    failed = each(list(at.registry.due(at.now())), lambda campaign: claim(campaign, at), at.now, until)
+    failed += each(list(at.runs.due(at.now())), lambda run: advance(run, at), at.now, until)
     if failed:
         raise TickFailed(failed)
 
@@ -95,13 +97,18 @@ def claim(campaign: str, at: Dispatcher) -> None:
     run = replace(open_run(due, spec, at.now(), other_approver=at.other_approver), capped=at.hub.max_in_flight > 0)
     if missed:
         run = after_missed(run, missed, held.next_at, at.now())
+    following = replace(claimed(due, spec), run=run.id)
     try:
-        at.registry.claim(claimed(due, spec), run)
+        at.registry.claim(following, run)
     except Overtaken:
         if at.registry.get(campaign) != held:
             raise
+        if at.runs.load(run.id).run.state is RunState.REPLACED:  # it made room, and nothing has taken its place yet
+            again = replace(run, id=f"{run.id}-v{held.version}")
+            at.registry.claim(replace(following, run=again.id), again)
+            return
         # Nobody moved it on, so it is the run that exists already: the occurrence is taken, and must not be asked for for ever.
-        at.registry.save(claimed(due, spec))
+        at.registry.save(following)
         logger.warning("%s had its run %s already", campaign, run.id)
         return
     logger.info("opened %s, window %s to %s", run.id, run.window.start, run.window.end)
@@ -124,6 +131,8 @@ def _perform(command: Command, run: Run, at: Dispatcher) -> Iterable[Seen]:
             return _plan(run, wave, at)
         case Permit(wave):
             return (at_opening(run, run.wave(wave), _spec(run, at), at.guards),)
+        case Guard(wave):
+            return (under_way(run, run.wave(wave), _spec(run, at), at.guards),)
         case LookAtAlarms(wave):
             return (look_at_alarms(run.wave(wave), at.guards),)
         case Start(key):
@@ -147,8 +156,7 @@ def _spec(run: Run, at: Dispatcher) -> Campaign:
 
 def _prepare(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
     spec, wave = _spec(run, at), run.wave(wave_name)
-    closed = before_opening(run, wave, spec, at.guards)
-    if closed and not _only_waits(closed):  # what opens within the window is prepared for meanwhile
+    if closed := before_opening(run, wave, spec, at.guards):
         yield closed
         return
     try:
@@ -158,10 +166,6 @@ def _prepare(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
         yield Unpreparable(wave_name, str(refused))
         return
     yield _listed(run, wave_name, locations, runbook, at)
-
-
-def _only_waits(closed: Seen) -> bool:
-    return isinstance(closed, Permitted) and closed.verdict.answer == "wait"
 
 
 def _listed(run: Run, wave: str, locations: Iterable[Location], runbook: RunbookFacts, at: Dispatcher) -> Listed:
@@ -199,9 +203,9 @@ def _give_up(run: Run, wave: str, at: Dispatcher) -> Iterable[Seen]:
 def _plan(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
     spec, wave = _spec(run, at), run.wave(wave_name)
     window = run.window_of(wave)
-    found = opening(spec, max(at.now(), window.start), at.guards)
-    known = found.open and found.changes_at and window.start < found.changes_at < window.last_start
-    closes_at = found.changes_at if known else None
+    closes_at = closes_after(
+        max(at.now(), window.start), window.last_start, lambda moment: opening(spec, moment, at.guards)
+    )
     not_after = last_start(run, replace(wave, closes_at=closes_at))
     work = Work(spec, run, spec.wave(wave_name), at.hub, not_after)
     frozen = at.runs.locations(run.id, wave_name, LocationState.RESOLVED)
@@ -247,15 +251,13 @@ def _may_start(run: Run, execution: Execution, at: Dispatcher) -> Verdict:
     begun = sum(one.instances for one in run.executions_of(wave.name) if one.state is not ExecutionState.PLANNED)
     if 0 < wave.max_instances < begun:
         return Verdict("wait", f"it would patch {begun} instances, maxInstances is {wave.max_instances}")
-    return _within_cap(execution, at)
+    return _within_cap(execution, at) if run.capped else YES  # whoever is counted is released: both, or neither
 
 
 def _within_cap(execution: Execution, at: Dispatcher) -> Verdict:
     most = at.hub.max_in_flight
-    if not most:
-        return YES
     try:
-        taken = at.slots.take(execution.token, execution.instances, most, at.now())
+        taken = most == 0 or at.slots.take(execution.token, execution.instances, most, at.now())
     except CloudError as error:
         return Verdict("wait", f"how many instances are in flight could not be read: {error.message}")
     return (
@@ -313,14 +315,23 @@ def _retried(run: Run, order_id: str, id_: str, at: Dispatcher, *, failed_only: 
 def _replaced(run: Run, order_id: str, at: Dispatcher) -> Reopened:
     held = at.registry.get(run.campaign)
     if held is None or not held.active:
+        if held and held.last_at == run.scheduled_at:  # nothing ran: when it is enabled again, it is due again
+            at.registry.save(replace(held, last_at=min(held.last_at, at.now().replace(microsecond=0))))
         return Reopened(order_id, accepted=False, answer="the campaign is DISABLED or deleted")
     spec = at.registry.spec(run.campaign, held.version)
     schedule = replace(spec.schedule, anchor=held.anchor) if spec.schedule else None
     found = next_occurrence(schedule, run.scheduled_at - TICK) if schedule else None
     if schedule and (found is None or found.at != run.scheduled_at):
-        return Reopened(order_id, accepted=False, answer="the new schedule has no run at that time")
+        moved = reclaimed(held, spec, run, at.now())
+        if moved != held:
+            at.registry.save(moved)
+        when = f"{moved.next_at:%Y-%m-%d %H:%MZ}" if moved.next_at else "never"
+        return Reopened(
+            order_id, accepted=False, answer=f"the new schedule has no run at that time; the next is {when}"
+        )
     fresh = replacement(run, held, spec, at.now())
     if at.now() >= fresh.window.start + spec.duration - spec.cutoff:
         return Reopened(order_id, accepted=False, answer="its window is over")
-    at.registry.reopen(replace(fresh, capped=at.hub.max_in_flight > 0))
+    fresh = replace(fresh, capped=at.hub.max_in_flight > 0)
+    at.registry.reopen(fresh, replace(held, run=fresh.id))
     return Reopened(order_id, accepted=True, answer=f"opened {fresh.id}")

@@ -18,8 +18,6 @@ from patchtide.flow.cloud import Alerts, Items, Now, Registry, Runs
 
 logger = logging.getLogger(__name__)
 
-RECENT = 3  # of a campaign's runs, how many may still be waiting
-
 
 @dataclass(frozen=True)
 class Intake:
@@ -54,6 +52,7 @@ def take(campaign: str, at: Intake) -> None:
     elif not _stands(held, fingerprint):
         held = accept(held, reading.campaign, fingerprint, at.now(), _author(item, fingerprint))
         at.registry.take(held, reading.campaign)
+    if reading.campaign and held:
         _replace_waiting(held, at)
     at.items.write_back(campaign, status_of(reading, held, fingerprint, at.now()))
 
@@ -67,15 +66,19 @@ def _author(item: Mapping[str, object], fingerprint: str) -> str:
 
 
 def _replace_waiting(held: Registration, at: Intake) -> None:
-    """What waits for approval was shown as it was before: a run that has not begun makes room for one of the new version."""
-    for run in at.registry.runs_of(held.campaign, RECENT):
-        try:
-            waits = at.runs.load(run).run
-        except Refused:
-            continue  # an occurrence is remembered longer than its run
-        if waits.open and waits.waves[0].approval and waits.started_at is None and waits.spec < held.version:
-            with suppress(Overtaken):  # it was told already
-                at.runs.order(run, Order(f"version-{held.version}", "replace", "intake", at.now()))
+    """What waits for approval was shown as it was before: a run that has not begun makes room for one of the new version.
+
+    While the campaign is DISABLED it only waits. Asked again after a crash, since the order is the same.
+    """
+    if not held.run or not held.active:
+        return
+    try:
+        waits = at.runs.load(held.run).run
+    except Refused:
+        return  # an occurrence is remembered longer than its run
+    if waits.open and waits.waves[0].approval and waits.started_at is None and waits.spec < held.version:
+        with suppress(Overtaken):  # it was told already
+            at.runs.order(held.run, Order(f"version-{held.version}", "replace", "intake", at.now()))
 
 
 def _read(written: Mapping[str, object], at: Intake) -> Reading:

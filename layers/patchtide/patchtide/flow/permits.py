@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import Campaign
 from patchtide.core.closures import FARTHEST, Opening, Span, frozen_spans, next_open_day, opening_at
-from patchtide.core.errors import CloudError
+from patchtide.core.errors import Busy, CloudError, Refused
 from patchtide.core.gate import YES, Verdict
 from patchtide.core.ical import closed_spans
 from patchtide.core.registration import Registration
-from patchtide.core.run import Run, WaveRun, last_start
-from patchtide.core.seen import AlarmsSeen, Permitted, Postponed, Seen
+from patchtide.core.run import Run, WaveRun, begun, last_start
+from patchtide.core.seen import AlarmsSeen, Barred, Permitted, Postponed, Seen
 from patchtide.flow.cloud import Alarms, Calendars, FreezeFiles, Now, Registry, Switch
 
 
@@ -38,11 +38,22 @@ def permitted(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Verdict:
     now = at.now()
     if now < run.window_of(wave).start or now >= last_start(run, wave):
         return Verdict("wait", "its window is closed")
-    for verdict in (_switched(at), _active(run, at), quiet(run, wave, at)):
+    for verdict in (barred(run, spec, at), quiet(run, wave, at)):
         if not verdict:
             return verdict
-    found = opening(spec, now, at)
-    return YES if found.open else Verdict("wait", found.reason)
+    return YES
+
+
+def barred(run: Run, spec: Campaign, at: Guards) -> Verdict:
+    """What bars every start of the campaign's: the pause, its item, its calendars. A "no" is certain; what could not be read is
+    a "wait", and bars as well, but takes nothing back that waits already."""
+    for verdict in (_switched(at), _active(run, at)):
+        if not verdict:
+            return verdict
+    found = opening(spec, at.now(), at)
+    if found.open:
+        return YES
+    return Verdict("no" if found.sure else "wait", found.reason)
 
 
 def _switched(at: Guards) -> Verdict:
@@ -50,7 +61,7 @@ def _switched(at: Guards) -> Verdict:
         pause = at.switch.read()
     except CloudError as error:
         return Verdict("wait", f"whether the service is paused could not be read: {error.message}")
-    return Verdict("wait", str(pause)) if pause.on else YES
+    return Verdict("no", str(pause)) if pause.on else YES
 
 
 def _active(run: Run, at: Guards) -> Verdict:
@@ -60,8 +71,10 @@ def _active(run: Run, at: Guards) -> Verdict:
     except CloudError as error:
         return Verdict("wait", f"whether the campaign is enabled could not be read: {error.message}")
     if held is None or held.deleted:
-        return Verdict("wait", "its campaign was deleted")
-    return YES if held.enabled else Verdict("wait", "its campaign is DISABLED")
+        return Verdict("no", "its campaign was deleted")
+    if run.waves[0].approval and held.version != run.spec and not begun(run, run.waves[0]):
+        return Verdict("wait", f"its campaign changed, and version {held.version} needs an approval of its own")
+    return YES if held.enabled else Verdict("no", "its campaign is DISABLED")
 
 
 def quiet(run: Run, wave: WaveRun, at: Guards) -> Verdict:
@@ -94,7 +107,10 @@ def opening(spec: Campaign, moment: datetime, at: Guards) -> Opening:
         try:
             said = at.calendars.opening(spec.calendars, moment)
         except CloudError as error:
-            return Opening(False, None, f"the calendar could not be read: {error.message}") & found
+            sure = isinstance(
+                error, Refused
+            )  # a calendar that is not there, or that nobody may read, will not be there soon
+            return Opening(False, None, f"the calendar could not be read: {error.message}", sure) & found
         names = ", ".join(name.rsplit("/", 1)[-1] for name in spec.calendars)
         found = found & Opening(said.open, said.changes_at, "" if said.open else f"calendar {names} is closed")
     return found
@@ -110,23 +126,37 @@ def _frozen(spec: Campaign, moment: datetime, at: Guards) -> Opening:
             spans += [(span, f"frozen by {key}") for span in closed_spans(text, zone, *around)]
         except (CloudError, ValueError) as error:
             said = error.message if isinstance(error, CloudError) else str(error)
-            return Opening(False, None, f"the freezes in {key} could not be read: {said}")
+            return Opening(False, None, f"the freezes in {key} could not be read: {said}", not isinstance(error, Busy))
     return opening_at(spans, moment)
 
 
 def at_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen:
     """What stands in the wave's way at its opening, and what becomes of it: permission, a wait, or another day."""
+    alarms = quiet(run, wave, at)
+    if alarms.answer == "no":
+        return Permitted(wave.name, alarms, "halted")
+    found = opening(spec, at.now(), at)
+    if not found.open and found.sure:
+        return _closed(run, wave, spec, found, at)
     verdict = permitted(run, wave, spec, at)
-    if verdict.answer == "no":
-        return Permitted(wave.name, verdict, "halted")
-    found = opening(spec, at.now(), at) if not verdict else Opening(True)
-    return Permitted(wave.name, verdict) if found.open else _closed(run, wave, spec, found, at)
+    return Permitted(wave.name, verdict if verdict else Verdict("wait", verdict.reason))
 
 
 def before_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen | None:
-    """What is known, before anything is prepared, to stand in the way when the window opens; None when nothing is."""
+    """What is known, before anything is prepared, to stand in the way when the window opens; None when nothing is, or when it
+    is only a matter of waiting: then the wave can be prepared meanwhile."""
     found = opening(spec, max(at.now(), run.window_of(wave).start), at)
-    return None if found.open else _closed(run, wave, spec, found, at)
+    if found.open or not found.sure:
+        return None
+    closed = _closed(run, wave, spec, found, at)
+    waits = isinstance(closed, Permitted) and closed.verdict.answer == "wait"
+    return None if waits else closed
+
+
+def under_way(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen:
+    """Whether a wave that is under way has to take back what waits: somebody paused or disabled it, or a calendar closed."""
+    verdict = barred(run, spec, at)
+    return Barred(wave.name, verdict.reason if verdict.answer == "no" else "")
 
 
 def _closed(run: Run, wave: WaveRun, spec: Campaign, found: Opening, at: Guards) -> Seen:
@@ -140,8 +170,8 @@ def _closed(run: Run, wave: WaveRun, spec: Campaign, found: Opening, at: Guards)
         return Permitted(wave.name, Verdict("wait", found.reason))
     start = run.window_of(wave).start
     moved = next_open_day(start, ZoneInfo(spec.timezone), lambda moment: opening(spec, moment, at))
-    latest = _next_run(run, at)
-    if moved is None or (latest and moved + spec.duration > latest):
+    latest, ends = _next_run(run, at), max(run.window_of(one).end for one in (wave, *run.after(wave)))
+    if moved is None or (latest and ends + (moved - start) > latest):
         until = f"before the next run on {latest:%Y-%m-%d}" if latest else f"within {FARTHEST} days"
         return Permitted(wave.name, Verdict("no", f"{found.reason}, and no day is open {until}"), "skipped")
     return Postponed(wave.name, moved, found.reason)

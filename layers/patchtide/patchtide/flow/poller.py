@@ -34,7 +34,7 @@ from patchtide.core.seen import Closed, Looked, OrderTold, Published, Seen, Told
 from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
 from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, Runs, Switch
-from patchtide.flow.each import TickFailed, each
+from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.step import step
 
 NOT_FOUND = "AutomationExecutionNotFoundException"
@@ -57,9 +57,11 @@ class Poller:
 
 def poll(at: Poller) -> None:
     """Everything that is due, done. Raises TickFailed at the end, naming what failed."""
-    failed: list[str] = each(list(at.runs.due(at.now())), lambda run: advance(run, at))
-    failed += each(list(at.registry.due(at.now() - LATE + PREPARE_LEAD)), lambda campaign: _notice(campaign, at))
-    failed += each(["the switch"], lambda _: _tell_of_switch(at))
+    until = at.now() + LASTS
+    failed: list[str] = each(["the switch"], lambda _: _tell_of_switch(at), at.now, until)
+    waiting = list(at.registry.due(at.now() - LATE + PREPARE_LEAD))
+    failed += each(waiting, lambda campaign: _notice(campaign, at), at.now, until)
+    failed += each(list(at.runs.due(at.now())), lambda run: advance(run, at), at.now, until)
     if failed:
         raise TickFailed(failed)
 
@@ -70,9 +72,10 @@ def _notice(campaign: str, at: Poller) -> None:
     held = at.registry.get(campaign)
     if held is None or held.next_at is None or at.now() < held.next_at + LATE:
         return
-    alert = overdue(campaign, held.next_at, at.now())
-    if at.registry.overdue(campaign, held.next_at, alert):
+    if not at.registry.told_overdue(campaign, held.next_at):
+        alert = overdue(campaign, held.next_at, at.now())
         at.alerts.publish(alert)
+        at.registry.keep_overdue(campaign, held.next_at, alert)
 
 
 def _tell_of_switch(at: Poller) -> None:
@@ -194,9 +197,9 @@ def _stop(run: Run, execution: Execution, at: Poller) -> Iterable[Seen]:
 
 
 def _halt(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
-    """Have every location still at work take back what waits for its turn; where a person stopped the wave, its own
+    """Have every location still at work take back what waits for its turn; where the wave was stopped or barred, its own
     execution is stopped too, if it has sent nothing yet."""
-    stopped = run.wave(wave).withheld == "stopped"
+    stopped = run.wave(wave).withheld == "stopped" or run.wave(wave).barred
     for execution in run.executions_of(wave):
         if execution.state is ExecutionState.RUNNING and execution.id:
             steps = at.automation.look(execution.id).steps()

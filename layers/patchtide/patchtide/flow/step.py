@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 
 from patchtide.core.advance import fold
 from patchtide.core.commands import Command
@@ -17,13 +18,16 @@ logger = logging.getLogger(__name__)
 
 Perform = Callable[[Command, Run], Iterable[Seen]]
 TRIES = 5
+BATCH = 20  # commands that are noted, performed and kept at a time
+TURN = timedelta(seconds=45)  # a function lives for 120, and other runs want their turn
 
 
 def step(run_id: str, runs: Runs, mine: tuple[type[Command], ...], perform: Perform, now: Now) -> None:
     """This worker does what is due and its to do.
 
     What is about to be done is noted and saved first, so that a second worker leaves it alone. Each command is performed
-    once per turn, however often it stays due. Raises Overtaken when somebody else was at it, and Refused, at the end, when
+    once per turn, however often it stays due. Little is noted at a time, and nothing more once the turn has lasted: what a worker
+    that dies had noted waits for minutes, and one that always dies at the same place would never get on. Raises Overtaken when somebody else was at it, and Refused, at the end, when
     AWS refused a command: somebody has to mend something before it can be done.
     """
     dossier = runs.load(run_id)
@@ -34,9 +38,12 @@ def step(run_id: str, runs: Runs, mine: tuple[type[Command], ...], perform: Perf
     ]
     done: set[Command] = set()
     refusals: list[Refused] = []
+    began = now()
     while True:
         run = fold(kept, seen, now())
-        todo = [command for command in due(run, now()) if isinstance(command, mine) and command not in done]
+        todo = [command for command in due(run, now()) if isinstance(command, mine) and command not in done][:BATCH]
+        if now() >= began + TURN:
+            todo = []
         noted = ask(run, todo, now())
         if noted != kept:
             try:
