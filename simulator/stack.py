@@ -21,6 +21,7 @@ from typing import Any
 import boto3
 
 from patchtide.aws import clients
+from patchtide.core.pause import SERVICE
 from simulator.template import ROOT, Feed, Schedule, Stream, Template, load
 from simulator.wire import Wire
 from simulator.world import World
@@ -39,7 +40,6 @@ CLIENTS = (
 )
 TABLE_WRITES = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")  # transactions write the runs alone
 QUEUE_WRITES = ("sqs:SendMessage", "sqs:SendMessageBatch")
-IDLE_CALLS = 5  # what a tick asks of the index when nothing is due
 
 
 @dataclass(frozen=True)
@@ -269,34 +269,36 @@ class Stack:
     # --- time --------------------------------------------------------------------------------------------------------
 
     def due_at(self) -> datetime | None:
-        """When the service next has something to do, by its own index."""
+        """When the service next has something to do, by its own index. A switch that people have heard of asks for nothing."""
         with self.wire.quiet():
-            moments = [
-                datetime.fromisoformat(found["dueAt"]["S"])
+            found = [
+                item
                 for kind in ("campaign", "run")
-                for found in self._client("dynamodb").query(
+                for item in self._client("dynamodb").query(
                     TableName="RunsTable",
                     IndexName="due",
                     KeyConditionExpression="due = :due",
                     ExpressionAttributeValues={":due": {"S": kind}},
-                    Limit=1,
+                    Limit=2,
                 )["Items"]
             ]
-        return min(moments, default=None)
+            asking = [item for item in found if item["pk"]["S"] != SERVICE or not self._told_of_switch()]
+        return min((datetime.fromisoformat(item["dueAt"]["S"]) for item in asking), default=None)
+
+    def _told_of_switch(self) -> bool:
+        key = {"pk": {"S": SERVICE}, "sk": {"S": "pause"}}
+        return '"told":true' in self._client("dynamodb").get_item(TableName="RunsTable", Key=key)["Item"]["body"]["S"]
 
     def run(self, until: datetime, each_tick: Callable[[], None] = lambda: None) -> None:
         """Time passes until then: the world's own events, and a tick in each minute in which something is due."""
-        busy = False
         while True:
             self.drain()
-            moment = _minute_after(self.world.clock.now) if busy else self._next_tick()
+            moment = self._next_tick()
             if moment is None or moment > until:
                 self.wire.move_to(until)
                 return
             self.wire.move_to(moment)
-            before = self.wire.calls.total()
             self.tick()
-            busy = self.wire.calls.total() - before > IDLE_CALLS
             each_tick()
 
     def _next_tick(self) -> datetime | None:

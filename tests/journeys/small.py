@@ -42,6 +42,21 @@ ITEM: Mapping[str, Any] = {
 }
 
 
+def rings(**changes: Any) -> dict[str, Any]:
+    """Patch Tuesday + 1, + 4 and + 10 days: three rings over nine days, with bake times and gates."""
+    waves: list[dict[str, Any]] = [
+        {"name": "canary", "targets": "tag:Ring=0", "scheduleOffset": 1, "gate": {"maxErrors": 0, "soak": "48h"}},
+        {"name": "early", "targets": "tag:Ring=1", "scheduleOffset": 4, "gate": {"maxErrors": 0, "soak": "24h"}},
+        {"name": "broad", "targets": "tag:Ring=2", "scheduleOffset": 10},
+    ]
+    return {"schedule": "cron(0 22 ? * TUE#2 *)", "waves": waves} | changes
+
+
+def same_evening(*gates: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rings that share one window, with these gates; the last has none."""
+    return [{"name": f"ring-{n}", "targets": f"tag:Ring={n}", "gate": gate} for n, gate in enumerate((*gates, {}))]
+
+
 @dataclass
 class Play:
     """A stack in a world, and what people were told. A tick that fails fails the test, unless it is `bumpy`."""

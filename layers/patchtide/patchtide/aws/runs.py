@@ -151,7 +151,7 @@ class Runs:
         self.table, self.retention, self.now = table, retention, now
 
     def due(self, now: datetime) -> Iterator[str]:
-        """The ids of runs that want attention, or were given an order; each once."""
+        """The ids of runs that want attention, or were given an order, each once; and SERVICE, if the switch wants it."""
         return iter(dict.fromkeys(str(item["pk"]).removeprefix("run#") for item in _due(self.table, "run", now)))
 
     def load(self, run: str) -> Dossier:

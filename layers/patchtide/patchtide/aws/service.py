@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
-from patchtide.aws.table import Table, body, value
+from patchtide.aws.table import Table, body, moment, value
 from patchtide.core.errors import Overtaken
-from patchtide.core.pause import Pause
+from patchtide.core.pause import SERVICE, Pause
 
-_PAUSE = {"pk": "service", "sk": "pause"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PAUSE = {"pk": SERVICE, "sk": "pause"}
 _IN_FLIGHT = {"pk": "service", "sk": "inflight"}
 
 
@@ -25,14 +27,18 @@ class Switch:
         return value(item, Pause) if item else Pause()
 
     def turn(self, pause: Pause) -> None:
-        """Leave it as this."""
-        self.table.transact("turn the switch", [self.table.put({**_PAUSE, "body": body(pause)})])
+        """Leave it as this. Whoever asks what is due hears of it in the same question."""
+        self.table.transact("turn the switch", [self.table.put(_item(pause))])
 
     def told(self, pause: Pause) -> None:
         """Note that people were told of it. Raises Overtaken when it was turned again meanwhile."""
-        before = {":before": body(pause)}
-        after = {**_PAUSE, "body": body(pause.known())}
-        self.table.transact("note the switch", [self.table.put_if(after, "body = :before", before)])
+        unchanged = {":before": body(pause)}
+        self.table.transact("note the switch", [self.table.put_if(_item(pause.known()), "body = :before", unchanged)])
+
+
+def _item(pause: Pause) -> dict[str, Any]:
+    item = {**_PAUSE, "body": body(pause)}
+    return item if pause.told and not pause.on else item | {"due": "run", "dueAt": moment(pause.at or EPOCH)}
 
 
 class Slots:

@@ -292,7 +292,7 @@ def _undecidable(run: Run, wave: WaveRun | None, order: Order) -> str:
         return f"wave {wave.name} was approved by {spoken(wave.approved.by)}"
     if wave.withheld or wave.state in OVER:
         return f"wave {wave.name} is over: {wave.reason or wave.state}"
-    if not asks_approval(wave):
+    if not wave.asks_approval:
         return f"wave {wave.name} is {wave.state}: what it would patch is not known yet"
     if order.at >= approve_by(run, wave):
         return f"too late: it had to be approved by {approve_by(run, wave):%Y-%m-%d %H:%MZ}"
@@ -306,12 +306,6 @@ def _undecidable(run: Run, wave: WaveRun | None, order: Order) -> str:
         if run.author == order.by:
             return f"{order.by} wrote this version, and another must approve it"
     return ""
-
-
-def asks_approval(wave: WaveRun) -> bool:
-    """Whether people are asked to approve the wave just now: all that it would do is known."""
-    known = wave.state in (WaveState.READY, WaveState.RUNNING) and wave.planned and bool(wave.digest)
-    return wave.approval and not wave.approved and not wave.withheld and known
 
 
 def _superseded(run: Run, order: Order) -> Run:
@@ -363,7 +357,7 @@ def _pass_time_for(run: Run, wave: WaveRun, now: datetime) -> Run:
         and not closed
         and not wave.withheld
         and _waits(run, wave)
-        and not asks_approval(wave)
+        and not wave.asks_approval
     )
     closing = closed and bool(going) and wave.state is WaveState.RUNNING
     return with_wave(run, replace(wave, late=wave.late or late, closing=wave.closing or closing))
@@ -514,7 +508,7 @@ def between(before: Run, after: Run) -> Iterator[tuple[AlertKind, str, str]]:
 def _wave_news(before: Run, old: WaveRun, after: Run, new: WaveRun) -> Iterator[tuple[AlertKind, str]]:
     if old.started_at is None and new.started_at is not None:
         yield "started", ""
-    if asks_approval(new) and not (asks_approval(old) and old.digest == new.digest):
+    if new.asks_approval and not (old.asks_approval and old.digest == new.digest):
         yield "approve", new.digest
     if after.window_of(new) != before.window_of(old) and (old.hold != new.hold or new.hold):
         yield "postponed", f"{after.window_of(new).start:%Y-%m-%d}"

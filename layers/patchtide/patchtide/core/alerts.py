@@ -671,7 +671,8 @@ HEAD = 4  # lines that must stay one line each, so that the fifth is the command
 
 def _body(lines: list[str], why: str) -> str:
     head = [line if len(line) <= WIDTH else line[: WIDTH - 3] + "..." for line in map(_ascii, lines[:HEAD])]
-    cut = dict.fromkeys(line.rpartition(": ")[2] for line in map(_ascii, lines[:HEAD]) if len(line) > WIDTH)
+    long = [line for line in map(_ascii, lines[:HEAD]) if len(line) > WIDTH]
+    cut = dict.fromkeys((line.partition(": ")[2] or line).rstrip(".") for line in long)
     whole = ["", *(f"IN FULL {line}" for line in cut)] if cut else []
     return _text([*head, *lines[HEAD : HEAD + 1], *whole, *lines[HEAD + 1 :], "", why])
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import assert_never
 
-from patchtide.core.advance import asked, asks_approval, covered, replaced, settle, with_wave
+from patchtide.core.advance import asked, covered, replaced, settle, with_wave
 from patchtide.core.commands import (
     AnswerOrder,
     AskEvidence,
@@ -239,6 +239,6 @@ def _rests_until(run: Run, now: datetime) -> datetime:
     if wave.state is WaveState.PLANNED and wave.prepare_asked_at is None:
         return min(prepares_at(run, wave), last_start(run, wave))
     if wave.state is WaveState.READY and covered(run, wave):
-        waits_until = approve_by(run, wave) if asks_approval(wave) else opens_at(run, wave)
+        waits_until = approve_by(run, wave) if wave.asks_approval else opens_at(run, wave)
         return min(waits_until, last_start(run, wave))
     return now

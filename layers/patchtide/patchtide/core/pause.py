@@ -7,6 +7,8 @@ from datetime import datetime
 
 from patchtide.core.orders import spoken
 
+SERVICE = "service"  # what the due index calls the switch, while it is on or its turning is not told of
+
 
 @dataclass(frozen=True)
 class Pause:

@@ -105,6 +105,12 @@ class WaveRun:
     late: bool = False
     closing: bool = False
 
+    @property
+    def asks_approval(self) -> bool:
+        """Whether people are asked to approve it just now: all that it would do is known."""
+        known = self.state in (WaveState.READY, WaveState.RUNNING) and self.planned and bool(self.digest)
+        return self.approval and not self.approved and not self.withheld and known
+
 
 @dataclass(frozen=True)
 class Execution:
@@ -264,7 +270,7 @@ class Run:
             return "open"
         if wave.state is WaveState.PLANNED and self.before(wave):
             return "baking"
-        if wave.state is WaveState.READY and wave.approval and not wave.approved and not wave.withheld:
+        if wave.state is WaveState.READY and wave.asks_approval:
             return "waiting for approval"
         return wave.state.value
 

@@ -71,7 +71,7 @@ class Runs(Protocol):
     """The service's own record of runs."""
 
     def due(self, now: datetime) -> Iterator[str]:
-        """The ids of runs that want attention."""
+        """The ids of runs that want attention; and SERVICE, while the switch is on or people have not heard of it."""
 
     def load(self, run: str) -> Dossier:
         """The run as it is now."""

@@ -31,6 +31,7 @@ from patchtide.core.gate import YES, Verdict
 from patchtide.core.location import Location, grid
 from patchtide.core.opening import after_missed, open_run, replacement, retry
 from patchtide.core.outcome import Cause
+from patchtide.core.pause import SERVICE
 from patchtide.core.registration import caught_up, claimed, reclaimed
 from patchtide.core.request import Hub, Site, Work, digest_of, plan
 from patchtide.core.roster import Inquiry, LocationRun, LocationState
@@ -81,7 +82,9 @@ def dispatch(at: Dispatcher) -> None:
     """Everything that is due, done. Raises TickFailed at the end, naming what failed."""
     until = at.now() + LASTS
     failed = each(list(at.registry.due(at.now())), lambda campaign: claim(campaign, at), at.now, until)
-    failed += each(list(at.runs.due(at.now())), lambda run: advance(run, at), at.now, until)
+    due = list(at.runs.due(at.now()))
+    told = replace(at, guards=replace(at.guards, switched=SERVICE in due))
+    failed += each([run for run in due if run != SERVICE], lambda run: advance(run, told), at.now, until)
     if failed:
         raise TickFailed(failed)
 

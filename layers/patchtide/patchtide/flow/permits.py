@@ -23,7 +23,7 @@ from patchtide.flow.cloud import Alarms, Calendars, FreezeFiles, Now, Registry, 
 
 @dataclass(frozen=True)
 class Guards:
-    """Whoever may say no."""
+    """Whoever may say no. `switched` says whether the due index told of the switch: then a run that is under way reads it, too."""
 
     registry: Registry
     switch: Switch
@@ -31,6 +31,7 @@ class Guards:
     files: FreezeFiles
     alarms: Alarms
     now: Now
+    switched: bool = False
 
 
 def permitted(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Verdict:
@@ -38,18 +39,17 @@ def permitted(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Verdict:
     now = at.now()
     if now < run.window_of(wave).start or now >= last_start(run, wave):
         return Verdict("wait", "its window is closed")
-    for verdict in (barred(run, spec, at), quiet(run, wave, at)):
+    for verdict in (_switched(at), barred(run, spec, at), quiet(run, wave, at)):
         if not verdict:
             return verdict
     return YES
 
 
 def barred(run: Run, spec: Campaign, at: Guards) -> Verdict:
-    """What bars every start of the campaign's: the pause, its item, its calendars. A "no" is certain; what could not be read is
-    a "wait", and bars as well, but takes nothing back that waits already."""
-    for verdict in (_switched(at), _active(run, at)):
-        if not verdict:
-            return verdict
+    """What bars every start of the campaign's: its item, its calendars. A "no" is certain; what could not be read is a "wait",
+    and bars as well, but takes nothing back that waits already."""
+    if not (verdict := _active(run, at)):
+        return verdict
     found = opening(spec, at.now(), at)
     if found.open:
         return YES
@@ -155,7 +155,7 @@ def before_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen 
 
 def under_way(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen:
     """Whether a wave that is under way has to take back what waits: somebody paused or disabled it, or a calendar closed."""
-    verdict = barred(run, spec, at)
+    verdict = (_switched(at) if at.switched else YES) and barred(run, spec, at)
     return Barred(wave.name, verdict.reason if verdict.answer == "no" else "")
 
 

@@ -27,6 +27,7 @@ from patchtide.core.errors import Refused
 from patchtide.core.evidence import Ending
 from patchtide.core.location import Location
 from patchtide.core.outcome import Cause, Outcome, Result
+from patchtide.core.pause import SERVICE
 from patchtide.core.request import locations_of
 from patchtide.core.roster import Inquiry, LocationState
 from patchtide.core.run import LATE, PREPARE_LEAD, STOP_GRACE, VISIBLE, Execution, Run
@@ -37,6 +38,7 @@ from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Regi
 from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.step import step
 
+EVERY = 2  # minutes between two looks at what nobody opens
 NOT_FOUND = "AutomationExecutionNotFoundException"
 MINE = (Look, Stop, Halt, Close, AskEvidence, GiveUpEvidence, Publish, Tell, AnswerOrder)
 
@@ -58,10 +60,12 @@ class Poller:
 def poll(at: Poller) -> None:
     """Everything that is due, done. Raises TickFailed at the end, naming what failed."""
     until = at.now() + LASTS
-    failed: list[str] = each(["the switch"], lambda _: _tell_of_switch(at), at.now, until)
-    waiting = list(at.registry.due(at.now() - LATE + PREPARE_LEAD))
-    failed += each(waiting, lambda campaign: _notice(campaign, at), at.now, until)
-    failed += each(list(at.runs.due(at.now())), lambda run: advance(run, at), at.now, until)
+    due = list(at.runs.due(at.now()))
+    failed: list[str] = each([SERVICE] if SERVICE in due else [], lambda _: _tell_of_switch(at), at.now, until)
+    if at.now().minute % EVERY == 0:
+        waiting = list(at.registry.due(at.now() - LATE + PREPARE_LEAD))
+        failed += each(waiting, lambda campaign: _notice(campaign, at), at.now, until)
+    failed += each([run for run in due if run != SERVICE], lambda run: advance(run, at), at.now, until)
     if failed:
         raise TickFailed(failed)
 
