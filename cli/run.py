@@ -205,9 +205,10 @@ def reject(
 @app.command()
 def stop(
     run: RunId,
-    after_current: Annotated[
-        bool, typer.Option("--after-current", help="Let the wave that is under way go on to its end.")
-    ] = False,
+    at_once: Annotated[
+        bool,
+        typer.Option("--now/--after-current", help="Take back what waits, or let the wave under way go on to its end."),
+    ] = True,
     reason: Reason = "",
     wait: Wait = 120,
     profile: Profile = None,
@@ -216,7 +217,7 @@ def stop(
 ) -> None:
     """Have nothing more of a run begin. What waits is taken back; what is being patched finishes."""
     with hub(profile, region, stack) as at:
-        _order("stop", run, at, wait, now=not after_current, reason=reason)
+        _order("stop", run, at, wait, now=at_once, reason=reason)
 
 
 @app.command()

@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
 from patchtide.core.advance import TERMINAL
-from patchtide.core.alerts import MAX_BODY, Alert, Briefing, compose, invalid
+from patchtide.core.alerts import MAX_BODY, Alert, Briefing, compose, invalid, overdue, switched
 from patchtide.core.causes import FIXES
 from patchtide.core.document import read
-from patchtide.core.run import AlertKind, Execution, Run
+from patchtide.core.pause import Pause
+from patchtide.core.run import AlertKind, Execution, Run, WaveRun
 from patchtide.core.states import ExecutionState, RunState, WaveState
 from patchtide.core.tally import Tally
 from tests.values import a_run as fresh_run
@@ -67,6 +69,40 @@ def test_every_text_keeps_the_contract(kind: AlertKind) -> None:
     assert "patchtide" in lines[4]
     assert not any(line.startswith(" ") for line in lines[:5])
     assert alert.id == "prod-linux-monthly-20261212T2200Z/" + kind
+
+
+WITHHELD = ("halted", "skipped", "stopped", "replaced")
+
+
+@pytest.mark.parametrize("kind", get_args(AlertKind))
+@pytest.mark.parametrize("about", ["", "311cf1c02019"])
+def test_every_text_about_rings_keeps_the_contract(kind: AlertKind, about: str) -> None:
+    run = a_run(TALLY)
+    kept = next((word for word in WITHHELD if word == kind), "")
+    behind = WaveRun("broad", withheld=kept, reason="the wave before it: " + "x" * 200, approval=True)  # type: ignore[arg-type]
+    rings = replace(run, waves=(replace(run.waves[0], name="canary"), behind), executions=(), missed=5)
+    wave = "" if kind in TERMINAL.values() or kind == "missed-before" else "canary"
+    alert = compose(kind, wave, about, Briefing(rings, "America/New_York", {"DISK_FULL": (ROW,) * 3}, (DENIED,)))
+    lines = alert.body.splitlines()
+    assert len(alert.subject) <= 99
+    assert (alert.subject + alert.body).isascii()
+    assert max(map(len, lines)) <= 72
+    assert lines[1].startswith("ACTION: ")
+    assert "patchtide" in lines[4]
+    assert not any(line.startswith(" ") for line in lines[:5])
+    assert "arn:" not in "".join(lines[:10])
+    if kept and kept != "replaced":
+        assert "x" * 60 in alert.body  # what the head had to cut stands in full below it
+
+
+def test_people_hear_of_the_switch_and_of_what_nobody_opened() -> None:
+    pause = Pause(True, "arn:aws:sts::1:assumed-role/Ops/jane@example.com", START, "INC-1")
+    assert switched(pause, START).subject == "[patch] PAUSED all campaigns, by jane@example.com"
+    assert "Why: INC-1" in switched(pause, START).body
+    assert switched(replace(pause, on=False), START).subject.startswith("[patch] RESUMED")
+    late = overdue("prod", START, START + timedelta(minutes=12))
+    assert late.severity == "CRITICAL"
+    assert "was not opened for 12 min" in late.body
 
 
 def test_a_failure_says_what_where_why_and_what_to_do() -> None:

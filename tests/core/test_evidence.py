@@ -80,11 +80,28 @@ def test_a_false_failure_is_known_by_its_evidence() -> None:
         (replace(FAILED, status="TimedOut", details="Delivery Timed Out"), Outcome.UNREACHABLE, Cause.AGENT_LOST),
         (replace(FAILED, details="Undeliverable"), Outcome.UNREACHABLE, Cause.AGENT_LOST),
         (replace(FAILED, status="Cancelled", details="Terminated"), Outcome.NOT_STARTED, Cause.NOT_REACHED),
+        (Invocation(NODE.id, "Cancelled", "Cancelled"), Outcome.NOT_STARTED, Cause.WINDOW_CLOSED),
+        (Invocation(NODE.id, "Cancelled", "Cancelled", begun=True), Outcome.UNVERIFIED, Cause.NO_EVIDENCE),
         (replace(FAILED, status="InProgress", details="InProgress"), Outcome.UNVERIFIED, Cause.AGENT_LOST),
     ],
 )
 def test_a_command_explains_what_evidence_does_not_show(invocation: Invocation, outcome: Outcome, cause: Cause) -> None:
     assert of(None, invocation) == (outcome, cause)
+
+
+def test_what_a_person_took_back_says_who_and_why() -> None:
+    stopped = replace(EXPECTED, withheld="stopped by boss: incident")
+    result = judge(NODE, None, Invocation(NODE.id, "Cancelled", "Cancelled"), OK, stopped)
+    assert (result.outcome, result.cause, result.sentence) == (
+        Outcome.NOT_STARTED,
+        Cause.WITHHELD,
+        "stopped by boss: incident",
+    )
+
+
+def test_an_instance_that_another_run_has_is_excluded_whatever_is_known_of_it() -> None:
+    result = judge(replace(NODE, held_by="other-run"), STATE, None, OK, EXPECTED)
+    assert (result.outcome, result.cause, result.sentence) == (Outcome.EXCLUDED, Cause.HELD, "run other-run has it")
 
 
 def test_an_instance_that_ssm_never_knew_is_unreachable() -> None:

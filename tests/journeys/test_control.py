@@ -56,7 +56,8 @@ def test_a_window_that_closes_takes_back_what_waits_and_records_it_as_not_starte
         assert set(outcomes.values()) == {"compliant", "notStarted"}
         assert 0 < len(play.patched()) < len(outcomes)
         assert heads(play) == ["STARTED web", "CLOSING web", "FAILED web"]
-        assert "cutoff reached" in play.said("CLOSING web")
+        assert "cutoff reached: 2 of 2 locations are still at work" in play.said("CLOSING web")
+        assert "WINDOW_CLOSED" in play.said("FAILED web")
         play.prove()
 
 

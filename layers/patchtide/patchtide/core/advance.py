@@ -94,7 +94,8 @@ def advance(run: Run, seen: Seen) -> Run:
             return _permitted(run, seen)
         case Barred(wave, reason):
             found = run.wave(wave)
-            return with_wave(run, replace(found, barred=reason, hold=reason or found.hold))
+            taken_back = reason or found.taken_back
+            return with_wave(run, replace(found, barred=reason, taken_back=taken_back, hold=reason or found.hold))
         case Postponed(wave, start, reason):
             return _postponed(run, run.wave(wave), start, reason)
         case AlarmsSeen():

@@ -233,7 +233,7 @@ def _started(at: Briefing) -> _Text:
     lines = [
         f"Started {at.local(wave.started_at or run.scheduled_at)}; window ends {window.end:%H:%M}Z.",
         f"ACTION: {action}. To stop: patchtide run stop {run.id}",
-        f"{wave.tally.instances} instances in {_locations_of(wave)}; nothing starts after {last_start(run, wave):%H:%M}Z.",
+        f"{_some(wave.tally.instances)} in {_locations_of(wave)}; nothing starts after {last_start(run, wave):%H:%M}Z.",
         f"{held} are left to another run." if held else _top_cause(at),
         f"Watch: patchtide run watch {run.id}",
         *_behind(at),
@@ -242,7 +242,7 @@ def _started(at: Briefing) -> _Text:
     ]
     severity: Severity = "WARNING" if missing else "INFO"
     until = at.local(window.end)
-    return severity, f"[patch] STARTED {at.named}: {wave.tally.instances} instances, until {until}", lines
+    return severity, f"[patch] STARTED {at.named}: {_some(wave.tally.instances)}, until {until}", lines
 
 
 def _behind(at: Briefing) -> Iterator[str]:
@@ -268,7 +268,12 @@ def _standing(at: Briefing, wave: WaveRun) -> str:
         return f"under way, {wave.tally.instances} instances"
     if wave.state in (WaveState.EMPTY, WaveState.EXPIRED, WaveState.BROKEN):
         return f"{wave.state}, {wave.reason or 'no instance matched'}"
-    return f"from {at.local(opens_at(at.run, wave))}" + (", once it is approved" if wave.approval else "")
+    before = at.run.before(wave)
+    follows = before is not None and at.run.window_of(before) == at.run.window_of(wave)
+    begins = (
+        f"after {before.name}, in the same window" if follows and before else f"from {at.local(opens_at(at.run, wave))}"
+    )
+    return begins + (", once it is approved" if wave.approval and not wave.approved else "")
 
 
 def _wave(at: Briefing) -> _Text:
@@ -297,9 +302,9 @@ def _approve(at: Briefing) -> _Text:
         f"{one.name} {one.tally.instances - errors(one.tally)}/{one.tally.instances}" for one in run.waves if _done(one)
     ]
     lines = [
-        f"Wave {wave.name} wants to patch {tally.instances} instances in {_locations_of(wave)}.",
+        f"Wave {wave.name} wants to patch {_some(tally.instances)} in {_locations_of(wave)}.",
         f"ACTION: approve before {at.local(by)}, or it is SKIPPED.",
-        f"Would run {at.local(opens_at(run, wave))} to {at.window.end:%H:%M}Z. Nothing of it is changing yet.",
+        f"It would run {at.local(opens_at(run, wave))} to {at.window.end:%H:%M}Z.",
         f"Evidence: {', '.join(evidence) or 'none, it is the first wave'}.",
         f"patchtide run approve {run.id} {wave.name} --digest {at.about}",
         f"or: patchtide run reject {run.id} {wave.name} --reason ...",
@@ -311,7 +316,7 @@ def _approve(at: Briefing) -> _Text:
         *_behind(at),
         *_unreachable(at),
     ]
-    return "WARNING", f"[patch] APPROVE? {at.named}: {tally.instances} instances, by {at.local(by)}", lines
+    return "WARNING", f"[patch] APPROVE? {at.named}: {_some(tally.instances)}, by {at.local(by)}", lines
 
 
 def _done(wave: WaveRun) -> bool:
@@ -337,17 +342,16 @@ def _late(at: Briefing) -> _Text:
 def _closing(at: Briefing) -> _Text:
     run, wave = at.run, at.wave
     going = [one for one in run.executions_of(wave.name) if one.state is ExecutionState.RUNNING]
-    open_ = wave.tally.instances - sum(wave.tally.outcomes.values())
     places = sum(one.locations - one.ended_locations for one in going)
     lines = [
-        f"{last_start(run, wave):%H:%M}Z cutoff reached: {sum(wave.tally.outcomes.values())} of {wave.tally.instances} are done.",
+        f"{last_start(run, wave):%H:%M}Z cutoff reached: {places} of {_locations_of(wave)} are still at work.",
         "ACTION: none now. What has not begun is taken back, and stays as it is.",
-        f"{open_} instances in {places} locations are open; what is being patched may finish after {at.window.end:%H:%M}Z.",
+        f"{_some(sum(one.instances for one in going))} there; some may finish after {at.window.end:%H:%M}Z.",
         "Top cause: more instances than the window holds at this rate.",
         f"Later: patchtide run retry {run.id} --failed-only",
     ]
-    ends = at.local(at.window.end)
-    return "WARNING", f"[patch] CLOSING {at.named}: window ends {ends}, {open_} not done", lines
+    still = f"{places} of {_locations_of(wave)} still at work"
+    return "WARNING", f"[patch] CLOSING {at.named}: window ends {at.local(at.window.end)}, {still}", lines
 
 
 def _postponed(at: Briefing) -> _Text:
@@ -450,7 +454,7 @@ def _replaced(at: Briefing) -> _Text:
     run = at.run
     lines = [
         f"Run {run.id} made room: its campaign changed.",
-        "ACTION: approve the new run, if there is one: what was said here is void.",
+        "ACTION: approve the new run, if there is one; this one is void.",
         "Nothing was patched, nothing is changing.",
         f"Top cause: version {run.spec} is no longer in force.",
         f"Look: patchtide run list {run.campaign}",
@@ -589,6 +593,10 @@ def _counts(at: Briefing) -> str:
     return ", ".join(parts) or "nothing was done"
 
 
+def _some(instances: int) -> str:
+    return f"{instances} {'instance' if instances == 1 else 'instances'}"
+
+
 def _counts_of(tally: Tally) -> str:
     return (
         ", ".join(f"{tally.count(outcome)} {words}" for outcome, words in _WORDS if tally.count(outcome)) or "nothing"
@@ -597,7 +605,9 @@ def _counts_of(tally: Tally) -> str:
 
 def _locations_of(wave: WaveRun) -> str:
     reached = wave.locations - wave.tally.unreachable
-    return f"{reached} of {wave.locations} locations" if wave.tally.unreachable else f"{wave.locations} locations"
+    if wave.tally.unreachable:
+        return f"{reached} of {wave.locations} locations"
+    return f"{wave.locations} {'location' if wave.locations == 1 else 'locations'}"
 
 
 def _locations(at: Briefing) -> str:

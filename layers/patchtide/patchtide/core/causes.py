@@ -55,7 +55,7 @@ _DETAILS: dict[str, tuple[Cause, str]] = {
     "Terminated": (Cause.NOT_REACHED, "not attempted: too many instances before it had failed"),
     "AccessDenied": (Cause.ROLE_DENIED, "the execution role may not send commands to it"),
     "InvalidPlatform": (Cause.OTHER, "the document does not support its platform"),
-    "Cancelled": (Cause.NOT_REACHED, "taken back before it was its turn: the window closed, or somebody stopped it"),
+    "Cancelled": (Cause.NOT_REACHED, "the command was cancelled"),
     "Delayed": (Cause.AGENT_LOST, "the command waited for its agent, which did not answer"),
     "Pending": (Cause.AGENT_LOST, "the command waited for its agent, which did not answer"),
     "InProgress": (

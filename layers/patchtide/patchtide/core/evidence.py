@@ -49,13 +49,15 @@ class PatchState:
 
 @dataclass(frozen=True)
 class Invocation:
-    """What Run Command says of one instance: AWS's StatusDetails, the exit code, and the tail of its output."""
+    """What Run Command says of one instance: AWS's StatusDetails, the exit code, the tail of its output, and whether the agent had
+    begun."""
 
     instance: str
     status: str
     details: str
     exit_code: int | None = None
     output: str = ""
+    begun: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -63,9 +65,9 @@ class Invocation:
         return self.details.replace(" ", "") not in _UNDELIVERED
 
     @property
-    def never_begun(self) -> bool:
-        """Whether it was given up before it was the instance's turn. One that was cancelled at work has something to say."""
-        return self.details == "Terminated" or (self.details == "Cancelled" and not self.output)
+    def taken_back(self) -> bool:
+        """Whether it was cancelled before it was the instance's turn."""
+        return self.details == "Cancelled" and not self.begun
 
     @property
     def over(self) -> bool:
@@ -96,12 +98,14 @@ class Expectation:
     """What evidence must show to be this run's own. `snapshot` is None where the runbook takes none.
 
     `commands_known` says that the runbook marks its commands as the run's, so that an instance without one was sent none.
+    `withheld` is why what waited for its turn was taken back, where it was not the window that closed.
     """
 
     snapshot: str | None
     operation: Operation
     started_at: datetime
     commands_known: bool = False
+    withheld: str = ""
 
     def names(self, state: PatchState) -> bool:
         """Whether the state carries the run's snapshot id and operation."""
@@ -189,7 +193,15 @@ def _without_evidence(
 ) -> Result:
     if invocation is not None:
         cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output)
-        if invocation.never_begun:  # the command was stopped, or taken back, before it was this instance's turn
+        if invocation.taken_back:
+            why = expected.withheld or "the window closed before it was its turn"
+            return Result(
+                instance, Outcome.NOT_STARTED, Cause.WITHHELD if expected.withheld else Cause.WINDOW_CLOSED, why
+            )
+        if invocation.details == "Cancelled":
+            sentence = "its command was cancelled while it was at work: patches may be in"
+            return Result(instance, Outcome.UNVERIFIED, Cause.NO_EVIDENCE, sentence)
+        if invocation.details == "Terminated":  # the command was stopped before it was this instance's turn
             return Result(instance, Outcome.NOT_STARTED, cause, sentence)
         if not invocation.delivered:
             return Result(instance, Outcome.UNREACHABLE, cause, sentence)

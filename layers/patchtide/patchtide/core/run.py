@@ -71,7 +71,7 @@ class WaveRun:
 
     `approval` says that it may not begin before a person said so; `source` is the run whose failed instances it retries,
     empty where its targets say who is meant. `hold` is why it cannot start just now, None while nobody has looked; `barred` is
-    why what waits in AWS is taken back, too.
+    why what waits in AWS is taken back, too, and `taken_back` why some was.
     `closes_at` is when a calendar or a freeze that is known of closes, if that is before its window does.
     """
 
@@ -96,6 +96,7 @@ class WaveRun:
     withheld: Withheld = ""
     hold: str | None = None
     barred: str = ""
+    taken_back: str = ""
     closes_at: datetime | None = None
     started_at: datetime | None = None
     settled_at: datetime | None = None

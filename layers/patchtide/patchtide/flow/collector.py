@@ -156,7 +156,14 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
     spec = at.registry.spec(run.campaign, run.spec)
     started_at = evidence_since(run, where.wave)
     marked = run.runbook is not None and "RunId" in run.runbook.parameters
-    expected = Expectation(expected_snapshot(spec, run, where.wave), spec.operation, started_at, commands_known=marked)
+    wave = run.wave(where.wave)
+    expected = Expectation(
+        expected_snapshot(spec, run, where.wave),
+        spec.operation,
+        started_at,
+        commands_known=marked,
+        withheld=wave.reason if wave.withheld else wave.taken_back,
+    )
     try:
         spoke = at.spokes.at(where.location)
         asked = _Asked(spoke, run, expected, where)
