@@ -74,6 +74,12 @@ def test_an_account_that_yaml_took_for_a_number_is_refused_with_its_digits(tmp_p
     assert 'Quote it: "011122223333"' in result.stderr
 
 
+def test_a_date_that_does_not_exist_is_told_with_its_path(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["validate", written(tmp_path, GOOD + "freeze: [2026-13-01, 2026-12-24]\n")])
+    assert result.exit_code == 5
+    assert "freeze[0]: 2026-13-01" in result.stderr
+
+
 def test_a_schedule_is_previewed_in_its_zone_and_in_utc() -> None:
     wanted = ["schedule", "cron(0 22 ? * TUE#2 *)", "--timezone", "Europe/London", "--offset", "4"]
     result = runner.invoke(app, [*wanted, "--after", "2027-03-01", "--count", "2", "--output", "json"])

@@ -58,15 +58,15 @@ def _region(value: object) -> str:
 
 
 def _span(value: object) -> timedelta:
-    """Hours as a number (AWS's unit), or a string with its units, e.g. 90m or 3h30m."""
+    """Hours as a number (AWS's unit), or a string with its units, e.g. 90m, 3h30m or 2d."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and -10_000 < value < 10_000:
         return timedelta(hours=float(value))
-    match = re.fullmatch(r"(?:([0-9]{1,4})h)?(?:([0-9]{1,6})m)?", str(value))
+    match = re.fullmatch(r"(?:([0-9]{1,3})d)?(?:([0-9]{1,4})h)?(?:([0-9]{1,6})m)?", str(value))
     if not match or not any(match.groups()):
-        raise _wrong("duration", f"{value!r} has no unit", "Write hours as a number, or e.g. 90m or 3h30m")
-    return timedelta(hours=int(match[1] or 0), minutes=int(match[2] or 0))
+        raise _wrong("duration", f"{value!r} has no unit", "Write hours as a number, or e.g. 90m, 3h30m or 2d")
+    return timedelta(days=int(match[1] or 0), hours=int(match[2] or 0), minutes=int(match[3] or 0))
 
 
 def _limit(value: object, *, least: int, pattern: str) -> str:
