@@ -251,7 +251,10 @@ class Stack:
         records = [_queue_record(message, self._attribute(wired.queue, "Arn")) for message in got]
         try:
             failed = _failures(self.invoke(wired.function, {"Records": records}))
-        except Exception as error:  # noqa: BLE001 - a batch that fails as a whole comes again as a whole
+        except BaseException as error:  # a batch that fails as a whole comes again as a whole
+            self._again.add(wired.queue)
+            if not isinstance(error, Exception):
+                raise
             self.failures.append(f"{wired.function}: {error}")
             failed = {message["MessageId"] for message in got}
         self._come_again(wired.queue, failed)

@@ -60,3 +60,10 @@ def test_days_that_are_known_to_be_closed_are_not_asked_about() -> None:
 
 def test_no_window_is_moved_by_more_than_a_month() -> None:
     assert next_open_day(at(1), LONDON, lambda moment: Opening(False, None, "unreadable")) is None
+
+
+def test_what_is_closed_for_sure_may_still_be_in_doubt() -> None:
+    both = Opening(False, at(2), "frozen") & Opening(False, None, "unreadable", sure=False)
+    assert (both.sure, both.in_doubt) == (True, True)
+    assert not (Opening(False, at(2), "frozen") & Opening(True)).in_doubt
+    assert (Opening(True) & Opening(False, None, "unreadable", sure=False)).in_doubt

@@ -14,6 +14,7 @@ from patchtide.core.run import Approval, Execution, Run, RunbookFacts, WaveRun, 
 from patchtide.core.seen import (
     Closed,
     Counted,
+    Deferred,
     Listed,
     Ordered,
     OrderTold,
@@ -149,6 +150,14 @@ def test_a_wave_that_is_stopped_while_its_targets_are_found_out_accounts_for_the
     assert Close(("all", 1)) in due(planned, OPENED)
     none = Tally(resolved=2, instances=4, collected=2, outcomes={"notStarted": 4})
     assert fold(planned, [Closed(("all", 1)), Counted("all", none)], OPENED).state is RunState.STOPPED
+
+
+def test_a_wave_that_was_only_about_to_begin_is_stopped() -> None:
+    run = ask(told(waiting(), order("approve"))[0], [Start(("all", 1))], START)
+    deferred = fold(run, [Deferred(("all", 1), "no room")], START)
+    stopped, said = told(deferred, order("stop", id="o-2", now=False), START)
+    assert said.startswith("yes")
+    assert stopped.waves[0].withheld == "stopped"
 
 
 def test_an_ended_run_asks_for_its_retry_until_it_is_open() -> None:

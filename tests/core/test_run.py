@@ -1,8 +1,10 @@
 """The state machine: plain values, no fakes."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +40,7 @@ from patchtide.core.run import (
     evidence_since,
 )
 from patchtide.core.seen import (
+    Barred,
     Clock,
     Closed,
     Counted,
@@ -206,6 +209,53 @@ def test_a_running_execution_is_looked_at_and_stopped_when_its_window_is_over() 
     assert commands(running(), over, Publish, Halt) == [Stop(KEY), Look(KEY)]
     asked = ask(running(), [Stop(KEY)], over)
     assert commands(asked, over, Publish, Halt) == [Look(KEY)]
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def halts(run: Run, moments: Iterable[datetime]) -> list[datetime]:
+    return [now for now in moments if any(isinstance(command, Halt) for command in due(run, now))]
+
+
+def test_what_waits_at_the_cutoff_is_taken_back_however_often_a_pause_has_done_so_before() -> None:
+    run = running()
+    for minute in range(1, 6):
+        run = fold(run, [Barred("all", "paused")], START + minute * MINUTE)
+        assert Halt("all") in due(run, START + minute * MINUTE)
+        run = ask(run, [Halt("all")], START + minute * MINUTE)
+    run = fold(run, [Barred("all", "")], START + 6 * MINUTE)
+    assert halts(run, [START + 7 * MINUTE]) == []
+    closes = run.window.last_start
+    assert halts(run, [closes - 2 * MINUTE, closes - MINUTE, closes]) == [closes - MINUTE, closes]
+
+
+@pytest.mark.parametrize("count", [7, 25, 50, 100])
+def test_every_execution_is_looked_at_though_there_is_only_time_for_some(count: int) -> None:
+    keys = [("all", number) for number in range(1, count + 1)]
+    run = ask(ready(*(execution(number) for _, number in keys)), [Start(key) for key in keys], START)
+    run = fold(run, [Started(key, f"id-{key[1]}", START) for key in keys], START)
+    seen: set[tuple[str, int]] = set()
+    for minute in range(count):
+        looks = [command.execution for command in due(run, START + minute * MINUTE) if isinstance(command, Look)]
+        seen.update(looks[:5])
+    assert seen == set(keys)
+
+
+def test_a_start_that_nobody_answered_is_guarded_too_and_not_repeated_while_something_bars_it() -> None:
+    run = ask(ready(), [Start(KEY)], START)
+    assert Guard("all") in due(run, START + MINUTE)
+    barred = fold(run, [Barred("all", "paused")], START + PATIENCE)
+    assert Start(KEY) not in due(barred, START + PATIENCE)
+    assert Find(KEY) in due(barred, START + VISIBLE)
+
+
+def test_a_stop_at_the_windows_end_is_asked_for_though_one_within_it_was() -> None:
+    over = running().window.end
+    barred = fold(running(), [Barred("all", "paused")], over - MINUTE)
+    asked = ask(barred, [Stop(KEY)], over - MINUTE)
+    assert Stop(KEY) not in due(asked, over - MINUTE)
+    assert Stop(KEY) in due(asked, over)
 
 
 def test_the_started_alert_is_raised_once_however_many_executions_start() -> None:

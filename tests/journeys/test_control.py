@@ -9,7 +9,7 @@ import pytest
 from patchtide.core.states import ExecutionState, RunState
 from simulator.fleet import Behaviour, Organization
 from simulator.world import Calendar, Switches
-from tests.journeys.small import BETA, BOSS, NOW, REGION, Play, opened, organization, same_evening
+from tests.journeys.small import ALPHA, BETA, BOSS, NOW, REGION, Play, opened, organization, same_evening
 from tests.journeys.test_interruptions import Killed
 
 EVENING = datetime(2026, 12, 1, 20, tzinfo=UTC)
@@ -325,6 +325,42 @@ def test_a_run_whose_start_is_in_the_air_is_not_replaced(play: Play) -> None:
     play.prove()
 
 
+def test_an_approved_run_whose_start_never_was_goes_on_though_its_campaign_was_edited_meanwhile(play: Play) -> None:
+    run = waiting(play)
+    play.order("approve", run, wave="all", digest=shown(play))
+    killed = False
+
+    def kill(call: Any) -> None:
+        nonlocal killed
+        if str(call) == "ssm:StartAutomationExecution" and not killed:
+            killed = True
+            raise Killed
+
+    play.stack.wire.before.append(kill)
+    with pytest.raises(Killed):
+        play.run(hours=30)
+    play.stack.restart()
+    play.put(schedule="at(2026-12-02T20:00:00)", approval="required", description="edited in the very minute")
+    play.turn(on=True)
+    play.run(hours=0.3)
+    play.turn(on=False)
+    play.run(hours=30)
+    assert [dossier.run.state for dossier in play.runs()] == [RunState.SUCCEEDED]
+    play.prove()
+
+
+def test_an_ad_hoc_campaign_put_anew_while_its_run_waits_has_one_run(play: Play) -> None:
+    play.put(approval="required")
+    play.run(hours=0.2)
+    with play.stack.wire.quiet():
+        play.table.client.delete_item(TableName="CampaignsTable", Key={"campaign": "web"})
+    play.stack.drain()
+    play.put(approval="required")
+    play.run(hours=0.4)
+    assert [dossier.run.id for dossier in play.runs() if dossier.run.open] == [play.runs()[-1].run.id]
+    assert not any("EXCLUDED" in subject for subject in play.subjects())
+
+
 def test_who_wrote_a_campaign_may_not_approve_it_where_the_stack_says_so() -> None:
     with opened(speed=12, parameters={"RequireOtherApprover": "yes"}) as play:
         run = waiting(play)
@@ -566,6 +602,22 @@ def test_a_retry_of_a_wave_that_never_began_leaves_out_whom_the_others_patched(p
     play.prove()
 
 
+def test_a_retry_at_a_location_that_was_out_of_reach_leaves_out_whom_an_earlier_wave_had(play: Play) -> None:
+    play.put(duration=6, waves=[{"name": "canary", "targets": "tag:Ring=0", "gate": {"soak": "2h"}}, {"name": "rest"}])
+    play.run_until("baking")
+    roles = play.world.organization.accounts[ALPHA].roles
+    held = dict(roles)
+    roles.clear()
+    play.stack.restart()
+    play.run(hours=12)
+    first = play.runs()[0].run
+    roles.update(held)
+    play.stack.restart()
+    assert play.order("retry", first.id).startswith("yes")
+    play.run(hours=12)
+    assert (play.patched(first.id), play.patched(f"{first.id}-r1")) == (["a-1", "b-1", "b-2"], ["a-2"])
+
+
 def test_an_open_run_is_not_retried(play: Play) -> None:
     play.put(schedule=AT_EIGHT)
     play.run_to(EVENING + timedelta(minutes=2))
@@ -654,7 +706,7 @@ def test_a_campaign_all_of_whose_instances_another_has_patches_nobody() -> None:
 
 def test_a_run_that_waits_for_its_approval_keeps_nobody_from_the_runs_before_its_window(play: Play) -> None:
     waiting(play)
-    play.put(campaign="other", schedule="at(2026-12-02T02:00:00)")
+    play.put(campaign="other", schedule="at(2026-12-02T02:00:00)", freeze=["2026-12-24"], onCalendarClosed="postpone")
     play.run(hours=20)
     assert play.runs("other")[0].run.state is RunState.SUCCEEDED
     assert len(play.patched()) == 4

@@ -246,5 +246,5 @@ def _invocation(raw: Mapping[str, Any]) -> Invocation:
         details=raw.get("StatusDetails", raw["Status"]),
         exit_code=telling[0].get("ResponseCode") if telling else None,
         output="\n".join(plugin.get("Output", "") for plugin in telling)[-4000:],
-        begun=any(plugin.get("ResponseStartDateTime") for plugin in telling),
+        begun=any(plugin.get("ResponseStartDateTime") for plugin in plugins),
     )

@@ -259,13 +259,16 @@ def _stopped(run: Run, order: Order) -> Run:
     if not run.open or current is None:
         return _answer(run, order, f"it has ended already: {run.state}", accepted=False)
     why = f"stopped by {spoken(order.by)}" + (f": {order.reason}" if order.reason else "")
-    going = current.state in (WaveState.RUNNING, WaveState.COLLECTING)
+    going = current.state in (WaveState.RUNNING, WaveState.COLLECTING) and begun(run, current)
     spared = going and (not order.now or current.state is WaveState.COLLECTING)
     stopped = run
     for wave in run.after(current) if spared else (current, *run.after(current)):
         stopped = _withhold(stopped, stopped.wave(wave.name), "stopped", why)
     if stopped == run:
-        return _answer(run, order, "nothing is left to stop: only results are still being read", accepted=False)
+        left = "only results are still being read"
+        if current.state is WaveState.RUNNING:
+            left = f"wave {current.name} is under way, and none is behind it; to stop it as well, stop it now"
+        return _answer(run, order, f"nothing is left to stop: {left}", accepted=False)
     return _answer(stopped, order, "nothing new begins; what is being patched finishes", accepted=True)
 
 

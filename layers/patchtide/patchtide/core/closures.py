@@ -19,13 +19,20 @@ Span = tuple[datetime, datetime]
 class Opening:
     """Whether something may start at an instant, when that changes as far as anybody knows, and why not.
 
-    What could not be read just now is closed, and not `sure`: nothing is skipped or postponed because of it.
+    What could not be read just now is closed, and not `sure`: nothing is skipped or postponed because of it. `doubtful` says that
+    a part of what is closed for sure could not be read.
     """
 
     open: bool
     changes_at: datetime | None = None
     reason: str = ""
     sure: bool = True
+    doubtful: bool = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether any part of it could not be read."""
+        return self.doubtful or not self.sure
 
     def __and__(self, other: Opening) -> Opening:
         """Open when both are. It changes when the first of two open ones closes, or the last of the closed ones opens."""
@@ -34,7 +41,13 @@ class Opening:
             return Opening(True, _first(one.changes_at for one in (self, other)))
         known = all(one.changes_at for one in closed)
         until = max((one.changes_at for one in closed if one.changes_at), default=None) if known else None
-        return Opening(False, until, "; ".join(one.reason for one in closed), any(one.sure for one in closed))
+        return Opening(
+            False,
+            until,
+            "; ".join(one.reason for one in closed),
+            sure=any(one.sure for one in closed),
+            doubtful=any(one.in_doubt for one in closed),
+        )
 
 
 def _first(moments: Iterable[datetime | None]) -> datetime | None:

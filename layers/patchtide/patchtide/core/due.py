@@ -55,7 +55,6 @@ from patchtide.core.run import (
 )
 from patchtide.core.states import STOPPED, ExecutionState, WaveState
 
-LOOKS = 100  # how many executions a worker looks at in its turn, roughly
 HALTS = 3  # how often what waits is taken back around a cutoff; after that the fence has seen to the rest
 
 
@@ -73,9 +72,9 @@ def due(run: Run, now: datetime) -> tuple[Command, ...]:
 
 
 def _looks(run: Run, now: datetime) -> Iterator[Look]:
-    """All that run, each minute from another one on."""
+    """All that run, each minute from the next one on."""
     going = [one for one in run.executions if one.state is ExecutionState.RUNNING] if run.open else []
-    first = int(now.timestamp() // 60) * LOOKS % len(going) if going else 0
+    first = int(now.timestamp() // 60) % len(going) if going else 0
     yield from (Look(one.key) for one in (*going[first:], *going[:first]))
 
 
@@ -119,7 +118,8 @@ def _due_executions(run: Run, wave: WaveRun, now: datetime) -> Iterator[Command]
     else:
         yield from (Start(execution.key) for execution in startable)
     window, taken_back = run.window_of(wave), wave.withheld == "stopped" or bool(wave.barred)
-    if any(one.state is ExecutionState.RUNNING for one in run.executions_of(wave.name)) and not wave.withheld:
+    under_way = (ExecutionState.STARTING, ExecutionState.RUNNING)  # of one that nobody answered, AWS may know
+    if any(one.state in under_way for one in run.executions_of(wave.name)) and not wave.withheld:
         yield Guard(wave.name)
     for execution in run.executions_of(wave.name):
         match execution.state:
@@ -128,7 +128,9 @@ def _due_executions(run: Run, wave: WaveRun, now: datetime) -> Iterator[Command]
             case ExecutionState.STARTING if _may_ask_again(run, wave, execution, now):
                 yield Start(execution.key)
             case ExecutionState.RUNNING if now >= window.end or taken_back:
-                if _unanswered(execution.stop_asked_at, now, TOKEN_TRUST):
+                asked_at = execution.stop_asked_at
+                for_good = asked_at is not None and asked_at < window.end <= now  # before that, less was asked for
+                if for_good or _unanswered(asked_at, now, TOKEN_TRUST):
                     yield Stop(execution.key)
             case ExecutionState() if execution.state in STOPPED and not execution.closed:
                 yield Close(execution.key)
@@ -168,7 +170,7 @@ def _must_be_found(run: Run, wave: WaveRun, execution: Execution, now: datetime)
 
 def _trusted(run: Run, wave: WaveRun, execution: Execution, now: datetime) -> bool:
     first = execution.first_asked_at or now
-    return now < first + TOKEN_TRUST and now < last_start(run, wave) and not wave.withheld
+    return now < first + TOKEN_TRUST and now < last_start(run, wave) and not wave.withheld and not wave.barred
 
 
 def _halts(run: Run, wave: WaveRun, now: datetime) -> bool:
@@ -204,7 +206,8 @@ def _ask(run: Run, command: Command, now: datetime) -> Run:
             return with_wave(run, replace(run.wave(wave), evidence_asked_at=now))
         case Halt(wave):
             found = run.wave(wave)
-            return with_wave(run, replace(found, halt_asked_at=now, halts=found.halts + 1))
+            counts = now >= last_start(run, found) - HALT_LEAD  # those of a pause leave the cutoff its own
+            return with_wave(run, replace(found, halt_asked_at=now, halts=found.halts + counts))
         case Start(key):
             return settle(replaced(run, asked(run.execution(key), now)), now)
         case Find(key):

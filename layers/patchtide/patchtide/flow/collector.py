@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from patchtide.core.campaign import IDS_KEY, Target
 from patchtide.core.causes import explain_location
@@ -15,7 +15,8 @@ from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState,
 from patchtide.core.outcome import Cause, Instance, Result
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import MAX_PAGES, PAGE, Hold, Holds, Inquiry, LocationRun, LocationState
-from patchtide.core.run import EVIDENCE_GRACE, GIVE_UP, STOP_GRACE, Run, WaveRun, evidence_since
+from patchtide.core.run import EVIDENCE_GRACE, GIVE_UP, STOP_GRACE, Run, WaveRun, begun, evidence_since, last_start
+from patchtide.core.states import WaveState
 from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
 
 logger = logging.getLogger(__name__)
@@ -67,12 +68,17 @@ def _matched(where: LocationRun, run: Run, at: Collector) -> tuple[Instance, ...
     """
     spoke = at.spokes.at(where.location)
     targets = at.registry.spec(run.campaign, run.spec).wave(where.wave).targets
+    if not _known_before(where, run, at):
+        return spoke.instances(targets)
+    left = at.runs.left(run.wave(where.wave).source, where.wave, where.location)
+    return spoke.instances((Target(IDS_KEY, tuple(sorted(left))),)) if left else ()
+
+
+def _known_before(where: LocationRun, run: Run, at: Collector) -> bool:
+    """Whether the run that is tried again knew whom it meant at the location."""
     source = run.wave(where.wave).source
     before = at.runs.location(source, where.wave, where.location) if source else None
-    if before is None or not before.instances:
-        return spoke.instances(targets)
-    left = at.runs.left(source, where.wave, where.location)
-    return spoke.instances((Target(IDS_KEY, tuple(sorted(left))),)) if left else ()
+    return before is not None and before.instances > 0
 
 
 def _freeze(where: LocationRun, run: Run, instances: tuple[Instance, ...], at: Collector) -> None:
@@ -82,10 +88,12 @@ def _freeze(where: LocationRun, run: Run, instances: tuple[Instance, ...], at: C
     """
     wave = run.wave(where.wave)
     done = _had_their_turn(where, run, at)
-    span = _span(run, wave, at)
+    window = run.window_of(wave)
+    acts = window.start, window.end + STOP_GRACE + GIVE_UP
+    span = acts[0], acts[1] + _may_be_postponed(run, at)
     for _ in range(TRIES):
-        holds = _live(at.runs.holds(where.location), at)
-        others = [hold for hold in holds.held if hold.run != run.id and hold.meets(*span)]
+        holds = _live(at.runs.holds(where.location), run, at)
+        others = [hold for hold in holds.held if hold.run != run.id and hold.meets(*acts)]
         owner = {id_: hold.run for hold in others for id_ in hold.instances}
         expected = [replace(one, held_by=owner.get(one.id, "")) for one in instances if one.id not in done]
         partial = len(expected) < len(instances) or any(one.held_by for one in expected)
@@ -97,12 +105,11 @@ def _freeze(where: LocationRun, run: Run, instances: tuple[Instance, ...], at: C
     raise Busy("freeze the targets", "Overtaken", f"others kept taking instances in {where.location}")
 
 
-def _span(run: Run, wave: WaveRun, at: Collector) -> tuple[datetime, datetime]:
-    """From when until when the wave may act on its instances. One that may be postponed may act long after its window."""
-    window = run.window_of(wave)
-    until = window.end + STOP_GRACE + GIVE_UP
-    postponed = at.registry.spec(run.campaign, run.spec).on_calendar_closed == "postpone"
-    return window.start, until + timedelta(days=FARTHEST) if postponed else until
+def _may_be_postponed(run: Run, at: Collector) -> timedelta:
+    """By how much the wave may act on its instances after its window: they are held as long, so that nobody takes them."""
+    spec = at.registry.spec(run.campaign, run.spec)
+    closes = spec.calendars or spec.freezes or spec.freeze_files
+    return timedelta(days=FARTHEST) if closes and spec.on_calendar_closed == "postpone" else timedelta(0)
 
 
 def _had_their_turn(where: LocationRun, run: Run, at: Collector) -> frozenset[str]:
@@ -111,11 +118,12 @@ def _had_their_turn(where: LocationRun, run: Run, at: Collector) -> frozenset[st
     found: set[str] = set()
     for wave in run.waves[: run.waves.index(run.wave(where.wave))]:
         found |= _expected(run.id, wave.name, where, at)
-    before = run.retry_of if not run.wave(where.wave).source else ""
+    before = "" if _known_before(where, run, at) else run.retry_of
     while before:
         earlier = at.runs.load(before).run
         for wave in earlier.waves:
-            found |= _expected(earlier.id, wave.name, where, at)
+            if wave.state is WaveState.SETTLED:
+                found |= _expected(earlier.id, wave.name, where, at)
         before = earlier.retry_of
     return frozenset(found)
 
@@ -127,16 +135,21 @@ def _expected(run: str, wave: str, where: LocationRun, at: Collector) -> frozens
     return frozenset(one.id for page in range(found.pages) for one in at.runs.roster(found, page))
 
 
-def _live(holds: Holds, at: Collector) -> Holds:
+def _live(holds: Holds, run: Run, at: Collector) -> Holds:
     """The holds that still count: until their time is over, or their wave is done at the location."""
-    return replace(holds, held=tuple(hold for hold in holds.held if _counts(hold, holds, at)))
+    return replace(holds, held=tuple(hold for hold in holds.held if _counts(hold, holds, run, at)))
 
 
-def _counts(hold: Hold, holds: Holds, at: Collector) -> bool:
+def _counts(hold: Hold, holds: Holds, run: Run, at: Collector) -> bool:
     if hold.until <= at.now():
         return False
-    holder = at.runs.location(hold.run, hold.wave, holds.location)
-    return holder is not None and holder.state is not LocationState.COLLECTED
+    place = at.runs.location(hold.run, hold.wave, holds.location)
+    if place is None or place.state is LocationState.COLLECTED:
+        return False
+    holder = at.runs.load(hold.run).run
+    # One that waits for the approval of a version that is no longer in force never begins: it makes room for this one.
+    outdated = holder.campaign == run.campaign and holder.spec < run.spec and holder.waves[0].approval
+    return holder.open and not (outdated and not begun(holder, holder.waves[0]))
 
 
 def _halt(where: LocationRun, run: Run, child: str, at: Collector) -> None:
@@ -162,7 +175,7 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
         spec.operation,
         started_at,
         commands_known=marked,
-        withheld=wave.reason if wave.withheld else wave.taken_back,
+        withheld=_why_taken_back(where, run, wave),
     )
     try:
         spoke = at.spokes.at(where.location)
@@ -176,6 +189,14 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
     except Refused as refused:
         # The poller asks again every minute, and records what stays unread as unverified in the end.
         logger.warning("%s cannot be read: %s", where.location, refused)
+
+
+def _why_taken_back(where: LocationRun, run: Run, wave: WaveRun) -> str:
+    """Why what waited at the location was taken back; empty where it was the window that closed."""
+    if wave.withheld:
+        return wave.reason
+    before_its_end = where.ended_at is not None and where.ended_at < last_start(run, wave)
+    return wave.taken_back if before_its_end else ""
 
 
 def _may_still_come(results: Iterable[Result], where: LocationRun, at: Collector) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from patchtide.core.campaign import Campaign, Wave
-from patchtide.core.closures import closes_after
+from patchtide.core.closures import Opening, closes_after
 from patchtide.core.commands import (
     AskTargets,
     Command,
@@ -135,7 +135,8 @@ def _perform(command: Command, run: Run, at: Dispatcher) -> Iterable[Seen]:
         case Permit(wave):
             return (at_opening(run, run.wave(wave), _spec(run, at), at.guards),)
         case Guard(wave):
-            return (under_way(run, run.wave(wave), _spec(run, at), at.guards),)
+            said = under_way(run, run.wave(wave), _spec(run, at), at.guards)
+            return (said,) if said else ()
         case LookAtAlarms(wave):
             return (look_at_alarms(run.wave(wave), at.guards),)
         case Start(key):
@@ -206,15 +207,21 @@ def _give_up(run: Run, wave: str, at: Dispatcher) -> Iterable[Seen]:
 def _plan(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
     spec, wave = _spec(run, at), run.wave(wave_name)
     window = run.window_of(wave)
-    closes_at = closes_after(
-        max(at.now(), window.start), window.last_start, lambda moment: opening(spec, moment, at.guards)
-    )
+    closes_at = closes_after(max(at.now(), window.start), window.last_start, lambda moment: _read(spec, moment, at))
     not_after = last_start(run, replace(wave, closes_at=closes_at))
     work = Work(spec, run, spec.wave(wave_name), at.hub, not_after)
     frozen = at.runs.locations(run.id, wave_name, LocationState.RESOLVED)
     sites = [_site(one, at) for one in frozen]
     executions = plan(work, sites)
     yield Planned(wave_name, executions, digest_of(executions, sites), closes_at)
+
+
+def _read(spec: Campaign, moment: datetime, at: Dispatcher) -> Opening:
+    """Whether it is open then. Raises Busy where that cannot be read: until when a request may start is written into it."""
+    found = opening(spec, moment, at.guards)
+    if found.in_doubt:
+        raise Busy("plan", "Unreadable", found.reason)
+    return found
 
 
 def _site(found: LocationRun, at: Dispatcher) -> Site:
@@ -321,6 +328,8 @@ def _replaced(run: Run, order_id: str, at: Dispatcher) -> Reopened:
         if held and held.last_at == run.scheduled_at:  # nothing ran: when it is enabled again, it is due again
             at.registry.save(replace(held, last_at=min(held.last_at, at.now().replace(microsecond=0))))
         return Reopened(order_id, accepted=False, answer="the campaign is DISABLED or deleted")
+    if held.adhoc and (held.next_at or held.last_at != run.scheduled_at):
+        return Reopened(order_id, accepted=False, answer="its item was put anew, and has a run of its own")
     spec = at.registry.spec(run.campaign, held.version)
     schedule = replace(spec.schedule, anchor=held.anchor) if spec.schedule else None
     found = next_occurrence(schedule, run.scheduled_at - TICK) if schedule else None

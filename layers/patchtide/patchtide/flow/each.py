@@ -21,7 +21,9 @@ class TickFailed(PatchtideError):  # noqa: N818
         super().__init__(f"failed: {', '.join(map(str, failed))}")
 
 
-LASTS = timedelta(seconds=70)  # after that no other turn is begun: one takes 45 at most, and a function lives for 120
+LASTS = timedelta(
+    seconds=45
+)  # after that no other turn is begun: one takes 30 and what it has in hand, a function lives 120
 
 
 def each(items: Sequence[T], story: Callable[[T], object], now: Callable[[], datetime], until: datetime) -> list[T]:

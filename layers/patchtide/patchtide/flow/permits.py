@@ -72,7 +72,9 @@ def _active(run: Run, at: Guards) -> Verdict:
         return Verdict("wait", f"whether the campaign is enabled could not be read: {error.message}")
     if held is None or held.deleted:
         return Verdict("no", "its campaign was deleted")
-    if run.waves[0].approval and held.version != run.spec and not begun(run, run.waves[0]):
+    refused = run.answered(f"version-{held.version}")  # it keeps its version, because it may have begun
+    waits = run.waves[0].approval and not begun(run, run.waves[0])
+    if waits and held.version != run.spec and not (refused and not refused.accepted):
         return Verdict("wait", f"its campaign changed, and version {held.version} needs an approval of its own")
     return YES if held.enabled else Verdict("no", "its campaign is DISABLED")
 
@@ -80,6 +82,8 @@ def _active(run: Run, at: Guards) -> Verdict:
 def quiet(run: Run, wave: WaveRun, at: Guards) -> Verdict:
     """Whether the alarms of the gate before the wave are quiet."""
     before = run.before(wave)
+    if before and before.alarm:
+        return Verdict("no", before.alarm)  # it has spoken, also when it is quiet again
     return alarms_of(before, at) if before else YES
 
 
@@ -153,10 +157,11 @@ def before_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen 
     return None if waits else closed
 
 
-def under_way(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen:
-    """Whether a wave that is under way has to take back what waits: somebody paused or disabled it, or a calendar closed."""
+def under_way(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen | None:
+    """Whether a wave that is under way has to take back what waits: somebody paused or disabled it, or a calendar closed. None
+    where that cannot be read just now: then it stays as it was."""
     verdict = (_switched(at) if at.switched else YES) and barred(run, spec, at)
-    return Barred(wave.name, verdict.reason if verdict.answer == "no" else "")
+    return None if verdict.answer == "wait" else Barred(wave.name, verdict.reason if verdict.answer == "no" else "")
 
 
 def _closed(run: Run, wave: WaveRun, spec: Campaign, found: Opening, at: Guards) -> Seen:
@@ -168,8 +173,17 @@ def _closed(run: Run, wave: WaveRun, spec: Campaign, found: Opening, at: Guards)
         return Permitted(wave.name, Verdict("no", found.reason), "skipped")
     if found.changes_at and found.changes_at < run.window_of(wave).last_start:
         return Permitted(wave.name, Verdict("wait", found.reason))
+    doubts = [found] if found.in_doubt else []
+
+    def look(moment: datetime) -> Opening:
+        said = opening(spec, moment, at)
+        doubts.extend([said] if said.in_doubt else [])
+        return said
+
     start = run.window_of(wave).start
-    moved = next_open_day(start, ZoneInfo(spec.timezone), lambda moment: opening(spec, moment, at))
+    moved = next_open_day(start, ZoneInfo(spec.timezone), look)
+    if doubts:  # another day is chosen when all of them can be read
+        return Permitted(wave.name, Verdict("wait", doubts[0].reason))
     latest, ends = _next_run(run, at), max(run.window_of(one).end for one in (wave, *run.after(wave)))
     if moved is None or (latest and ends + (moved - start) > latest):
         until = f"before the next run on {latest:%Y-%m-%d}" if latest else f"within {FARTHEST} days"

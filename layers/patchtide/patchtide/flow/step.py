@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 Perform = Callable[[Command, Run], Iterable[Seen]]
 TRIES = 5
-BATCH = 20  # commands that are noted, performed and kept at a time
-TURN = timedelta(seconds=45)  # a function lives for 120, and other runs want their turn
+BATCH = 10  # commands that are noted, performed and kept at a time
+TURN = timedelta(seconds=30)  # a function lives for 120, and other runs want their turn
 
 
 def step(run_id: str, runs: Runs, mine: tuple[type[Command], ...], perform: Perform, now: Now) -> None:
