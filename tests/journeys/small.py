@@ -57,6 +57,23 @@ def same_evening(*gates: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"name": f"ring-{n}", "targets": f"tag:Ring={n}", "gate": gate} for n, gate in enumerate((*gates, {}))]
 
 
+class Killed(BaseException):
+    """A machine dies. No `except Exception` survives it."""
+
+
+def dies_once(play: Play, operation: str, moment: str) -> list[object]:
+    """Have the worker die at its first call of an operation, `before` or `after` its effect; the list then has that call."""
+    died: list[object] = []
+
+    def die(call: object) -> None:
+        if str(call) == operation and not died:
+            died.append(call)
+            raise Killed(operation)
+
+    getattr(play.stack.wire, moment).append(die)
+    return died
+
+
 @dataclass
 class Play:
     """A stack in a world, and what people were told. A tick that fails fails the test, unless it is `bumpy`."""

@@ -9,8 +9,19 @@ import pytest
 from patchtide.core.states import ExecutionState, RunState
 from simulator.fleet import Behaviour, Organization
 from simulator.world import Calendar, Switches
-from tests.journeys.small import ALPHA, BETA, BOSS, NOW, REGION, Play, opened, organization, same_evening
-from tests.journeys.test_interruptions import Killed
+from tests.journeys.small import (
+    ALPHA,
+    BETA,
+    BOSS,
+    NOW,
+    REGION,
+    Killed,
+    Play,
+    dies_once,
+    opened,
+    organization,
+    same_evening,
+)
 
 EVENING = datetime(2026, 12, 1, 20, tzinfo=UTC)
 AT_EIGHT = "at(2026-12-01T20:00:00)"
@@ -306,15 +317,7 @@ def test_one_location_that_does_not_answer_does_not_keep_people_from_being_asked
 def test_a_run_whose_start_is_in_the_air_is_not_replaced(play: Play) -> None:
     run = waiting(play)
     play.order("approve", run, wave="all", digest=shown(play))
-    killed = False
-
-    def kill(call: Any) -> None:
-        nonlocal killed
-        if str(call) == "ssm:StartAutomationExecution" and not killed:
-            killed = True
-            raise Killed
-
-    play.stack.wire.after.append(kill)
+    dies_once(play, "ssm:StartAutomationExecution", "after")
     with pytest.raises(Killed):
         play.run(hours=30)
     play.stack.restart()
@@ -328,15 +331,7 @@ def test_a_run_whose_start_is_in_the_air_is_not_replaced(play: Play) -> None:
 def test_an_approved_run_whose_start_never_was_goes_on_though_its_campaign_was_edited_meanwhile(play: Play) -> None:
     run = waiting(play)
     play.order("approve", run, wave="all", digest=shown(play))
-    killed = False
-
-    def kill(call: Any) -> None:
-        nonlocal killed
-        if str(call) == "ssm:StartAutomationExecution" and not killed:
-            killed = True
-            raise Killed
-
-    play.stack.wire.before.append(kill)
+    dies_once(play, "ssm:StartAutomationExecution", "before")
     with pytest.raises(Killed):
         play.run(hours=30)
     play.stack.restart()
@@ -754,20 +749,13 @@ def test_a_start_of_which_nobody_can_tell_is_not_repeated_and_a_person_is_told(p
     play.bumpy = True
     play.put(schedule=AT_EIGHT)
     play.run_to(EVENING - timedelta(minutes=5))
-    killed = False
-
-    def kill(call: Any) -> None:
-        nonlocal killed
-        if str(call) == "ssm:StartAutomationExecution" and not killed:
-            killed = True
-            raise Killed
+    killed = dies_once(play, "ssm:StartAutomationExecution", "after")
 
     def refuse(call: Any) -> Any:
         if killed and str(call) in ("ssm:StartAutomationExecution", "ssm:DescribeAutomationExecutions"):
             return ("AccessDeniedException", "not now")
         return None
 
-    play.stack.wire.after.append(kill)
     play.stack.wire.before.append(refuse)
     with pytest.raises(Killed):
         play.run(hours=6)

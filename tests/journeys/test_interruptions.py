@@ -9,15 +9,11 @@ from typing import Any
 import pytest
 
 from simulator.fleet import Behaviour
-from tests.journeys.small import Play, opened, organization
+from tests.journeys.small import Killed, Play, opened, organization
 
 TROUBLES = {"a-1": Behaviour.DISK_FULL, "b-1": Behaviour.PENDING_REBOOT}
 SPEED = 12  # an instance takes a minute or two: every kind of tick, and few that are alike
 FUNCTIONS = ("IntakeFunction", "DispatcherFunction", "PollerFunction", "CollectorFunction")
-
-
-class Killed(BaseException):
-    """A machine dies. No `except Exception` survives it."""
 
 
 def play_through(play: Play) -> Mapping[str, Any]:

@@ -8,8 +8,7 @@ import pytest
 from patchtide.core.states import RunState
 from simulator.fleet import Behaviour
 from simulator.wire import Call
-from tests.journeys.small import ALPHA, Play, opened, organization
-from tests.journeys.test_interruptions import Killed
+from tests.journeys.small import ALPHA, Killed, Play, dies_once, opened, organization
 
 
 @pytest.fixture
@@ -58,16 +57,8 @@ def test_a_look_that_is_refused_for_good_ends_long_after_the_window(play: Play) 
 
 
 def test_a_start_that_was_taken_and_is_refused_when_asked_again_is_found(play: Play) -> None:
-    killed = False
-
-    def kill(call: Call) -> None:
-        nonlocal killed
-        if str(call) == "ssm:StartAutomationExecution" and not killed:
-            killed = True
-            raise Killed
-
-    play.stack.wire.after.append(kill)
-    refuse(play, "ssm:StartAutomationExecution", lambda _: killed)
+    killed = dies_once(play, "ssm:StartAutomationExecution", "after")
+    refuse(play, "ssm:StartAutomationExecution", lambda _: bool(killed))
     play.put()
     with pytest.raises(Killed):
         play.run(hours=6)

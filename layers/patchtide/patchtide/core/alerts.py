@@ -55,7 +55,6 @@ class Briefing:
     examples: Mapping[str, tuple[Mapping[str, str], ...]] = field(default_factory=dict)
     unreachable: tuple[Mapping[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
-    now: datetime | None = None
     wave_name: str = ""
     about: str = ""
 

@@ -635,9 +635,7 @@ def _wave(draft: CampaignDocument, wave: WaveDocument, delay: int, *, approval: 
         max_concurrency=wave.max_concurrency or draft.max_concurrency,
         max_errors=limit,
         delay=delay,
-        gate=Gate(
-            gate.max_errors or limit, gate.min_compliance, gate.soak, gate.approval == "required", tuple(gate.alarms)
-        ),
+        gate=Gate(gate.max_errors or limit, gate.min_compliance, gate.soak, tuple(gate.alarms)),
         approval=approval,
         max_instances=wave.max_instances or draft.max_instances or 0,
     )

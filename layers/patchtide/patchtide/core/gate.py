@@ -27,7 +27,6 @@ class Gate:
     max_errors: str = "10%"
     min_compliance: float | None = None
     soak: timedelta = timedelta(0)
-    approval: bool = False
     alarms: tuple[str, ...] = ()
 
 

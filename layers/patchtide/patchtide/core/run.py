@@ -246,7 +246,6 @@ class Run:
     retry_of: str = ""
     retries: int = 0
     orders: tuple[Answered, ...] = ()
-    stop_now: bool = False
     missed: int = 0
     missed_since: datetime | None = None
     capped: bool = False

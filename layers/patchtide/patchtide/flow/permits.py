@@ -111,9 +111,8 @@ def opening(spec: Campaign, moment: datetime, at: Guards) -> Opening:
         try:
             said = at.calendars.opening(spec.calendars, moment)
         except CloudError as error:
-            sure = isinstance(
-                error, Refused
-            )  # a calendar that is not there, or that nobody may read, will not be there soon
+            # a calendar that is not there, or that nobody may read, will not be there soon
+            sure = isinstance(error, Refused)
             return Opening(False, None, f"the calendar could not be read: {error.message}", sure) & found
         names = ", ".join(name.rsplit("/", 1)[-1] for name in spec.calendars)
         found = found & Opening(said.open, said.changes_at, "" if said.open else f"calendar {names} is closed")
@@ -165,9 +164,7 @@ def under_way(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen | Non
 
 
 def _closed(run: Run, wave: WaveRun, spec: Campaign, found: Opening, at: Guards) -> Seen:
-    if (
-        wave.started_at is not None
-    ):  # what has begun is not given up: it goes on when it may, as long as its window lasts
+    if begun(run, wave):  # it is not given up, and goes on when it may, as long as its window lasts
         return Permitted(wave.name, Verdict("wait", found.reason))
     if spec.on_calendar_closed == "skip":
         return Permitted(wave.name, Verdict("no", found.reason), "skipped")

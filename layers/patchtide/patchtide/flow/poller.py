@@ -253,7 +253,7 @@ def _publish(run: Run, command: Publish, at: Poller) -> Iterator[Seen]:
 
 
 def _briefing(run: Run, at: Poller) -> Briefing:
-    bare = Briefing(run, _timezone(run, at), now=at.now())
+    bare = Briefing(run, _timezone(run, at))
     causes = [cause for cause, _ in bare.causes()[:MAX_CAUSES]]
     return Briefing(
         run,
@@ -261,7 +261,6 @@ def _briefing(run: Run, at: Poller) -> Briefing:
         examples={cause: at.runs.problems(run.id, f"instance#{cause}#", EXAMPLES) for cause in causes},
         unreachable=at.runs.problems(run.id, "location#", 20) if bare.out_of_reach else (),
         warnings=tuple(_warnings(run)),
-        now=at.now(),
     )
 
 
