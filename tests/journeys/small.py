@@ -216,6 +216,16 @@ def organization(troubles: Mapping[str, Behaviour] | None = None, *, onboarded: 
     return made
 
 
+def many() -> Organization:
+    """An account with eight instances, so that one at a time there is always somebody who waits for a turn."""
+    fleet = organization()
+    for account in list(fleet.accounts.values()):
+        if account.name == "a":
+            for number in range(3, 9):
+                fleet.add_node(account, REGION, f"a-{number}", tags={"PatchGroup": "web", "Ring": "2"})
+    return fleet
+
+
 @contextmanager
 def opened(
     fleet: Organization | None = None,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from patchtide.core.states import ExecutionState, RunState
-from simulator.fleet import Behaviour, Organization
+from simulator.fleet import Behaviour
 from simulator.world import Calendar, Switches
 from tests.journeys.small import (
     ALPHA,
@@ -18,6 +18,7 @@ from tests.journeys.small import (
     Killed,
     Play,
     dies_once,
+    many,
     opened,
     organization,
     same_evening,
@@ -472,16 +473,6 @@ def test_the_pause_stops_every_start_and_people_hear_of_it_and_of_its_end(play: 
         "RESUMED all campaigns, by boss@example.com",
     ]
     play.prove()
-
-
-def many() -> Organization:
-    """An account with eight instances, so that one at a time there is always somebody who waits for a turn."""
-    fleet = organization()
-    for account in list(fleet.accounts.values()):
-        if account.name == "a":
-            for number in range(3, 9):
-                fleet.add_node(account, REGION, f"a-{number}", tags={"PatchGroup": "web", "Ring": "2"})
-    return fleet
 
 
 @pytest.mark.parametrize("by", ["pause", "state", "calendar"])

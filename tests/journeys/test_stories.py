@@ -15,7 +15,7 @@ import pytest
 
 from simulator.fleet import Behaviour, Organization, Ping
 from simulator.world import Switches
-from tests.journeys.small import Play, opened, organization, rings, same_evening
+from tests.journeys.small import Play, many, opened, organization, rings, same_evening
 
 EVENING = datetime(2026, 12, 1, 20, tzinfo=UTC)
 AT_EIGHT: dict[str, Any] = {"schedule": "at(2026-12-01T20:00:00)"}
@@ -159,6 +159,19 @@ STORIES: Mapping[str, Story] = {
         patched=["a-1", "b-1"],
         starts=2,
         ends=CANARY + timedelta(days=9, hours=6),
+    ),
+    "a window that closes with work queued": Story(
+        items=[AT_EIGHT | {"duration": 1, "cutoff": "30m", "maxConcurrency": 1}],
+        fleet=many,
+        states=["failed"],
+        told=["STARTED web", "CLOSING web", "FAILED web"],
+        says={
+            "CLOSING web": "cutoff reached: 2 of 2 locations are still at work",
+            "FAILED web": "the window closed before it was its turn",
+        },
+        patched=["a-1", "a-2", "a-3", "b-1", "b-2"],  # of eight and two, one at a time in each location
+        starts=1,
+        speed=1,
     ),
     "a freeze postpones": Story(
         items=[AT_EIGHT | {"freeze": ["2026-12-01..2026-12-03"], "onCalendarClosed": "postpone"}],
