@@ -279,11 +279,15 @@ def test_the_switch_is_off_until_somebody_turns_it_and_told_of_once(table: Table
     assert not switch.read().on
     turned = Pause(True, "me", NOW, "incident")
     switch.turn(turned)
-    switch.told(switch.read())
-    assert switch.read() == turned.known()
+    noted = turned.noted(NOW)
+    switch.keep(turned, noted)
+    with pytest.raises(Overtaken):  # a second worker that read it before
+        switch.keep(turned, noted)
+    switch.keep(noted, noted.known())
+    assert switch.read() == noted.known()
     switch.turn(replace(turned, on=False))
     with pytest.raises(Overtaken):
-        switch.told(turned)
+        switch.keep(noted, noted.known())
 
 
 def test_a_run_is_reopened_once_and_is_found_under_its_campaign(registry: Registry, runs: Runs, run: Run) -> None:

@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -71,6 +71,10 @@ class Registry:
         """The campaigns with an occurrence to open."""
         return (str(item["pk"]).removeprefix("campaign#") for item in _due(self.table, "campaign", now))
 
+    def armed(self) -> Iterator[str]:
+        """The campaigns that have an occurrence to come, however far away."""
+        return self.due(datetime.max.replace(tzinfo=UTC))
+
     def take(self, registration: Registration, campaign: Campaign) -> None:
         """Keep a new version and the registration that stands by it. Raises Overtaken."""
         version = {
@@ -111,9 +115,17 @@ class Registry:
             with suppress(Overtaken):
                 self.table.transact(f"open {run.id}", actions)
 
-    def told_overdue(self, campaign: str, at: datetime) -> bool:
-        """Whether people have heard of an occurrence that nobody opened."""
-        return self.table.get(**_overdue_key(campaign, at)) is not None
+    def note_overdue(self, campaign: str, at: datetime, now: datetime, patience: timedelta) -> bool:
+        """Whether it is for this worker to tell people of an occurrence that nobody opened: nobody has told them, or began to
+        tell them within the last `patience`."""
+        note = _overdue_key(campaign, at) | {"askedAt": moment(now)}
+        lost = {":lost": moment(now - patience)}
+        free = "attribute_not_exists(pk) OR (attribute_not_exists(body) AND askedAt <= :lost)"
+        try:
+            self.table.transact(f"note the alert of {campaign}", [self.table.put_if(note, free, lost)])
+        except Overtaken:
+            return False
+        return True
 
     def keep_overdue(self, campaign: str, at: datetime, alert: Alert) -> None:
         """Keep what people were told of an occurrence that nobody opened."""
@@ -349,10 +361,13 @@ class Runs:
         """The rows of all instances of a run, or of one wave."""
         return (_row(item) for item in self.table.under(f"run#{run}", f"instance#{wave}"))
 
+    def has_alert(self, run: str, alert: Alert) -> bool:
+        """Whether people were told that, and it was kept."""
+        return self.table.get(**_alert_key(run, alert)) is not None
+
     def keep_alert(self, run: str, alert: Alert, now: datetime) -> None:
         """Keep what people were told."""
-        about = alert.id.removeprefix(run)
-        item = {"pk": f"run#{run}", "sk": f"alert#{alert.event}#{about}", "body": body(alert), "sentAt": moment(now)}
+        item = {**_alert_key(run, alert), "body": body(alert), "sentAt": moment(now)}
         self.table.transact(f"keep the alert of {run}", [self.table.put(self._lasting(item))])
 
     def alerts(self, run: str) -> Iterator[tuple[Alert, str]]:
@@ -453,6 +468,10 @@ def _run_item(run: Run, now: datetime, stamp: str) -> dict[str, Any]:
     }
     wake = wake_at(run, now)
     return item | ({"due": "run", "dueAt": moment(wake)} if wake else {})
+
+
+def _alert_key(run: str, alert: Alert) -> dict[str, str]:
+    return {"pk": f"run#{run}", "sk": f"alert#{alert.event}#{alert.id.removeprefix(run)}"}
 
 
 def _overdue_key(campaign: str, at: datetime) -> dict[str, str]:

@@ -30,10 +30,10 @@ class Switch:
         """Leave it as this. Whoever asks what is due hears of it in the same question."""
         self.table.transact("turn the switch", [self.table.put(_item(pause))])
 
-    def told(self, pause: Pause) -> None:
-        """Note that people were told of it. Raises Overtaken when it was turned again meanwhile."""
-        unchanged = {":before": body(pause)}
-        self.table.transact("note the switch", [self.table.put_if(_item(pause.known()), "body = :before", unchanged)])
+    def keep(self, before: Pause, after: Pause) -> None:
+        """Leave it as turned, with what was noted since. Raises Overtaken when somebody else was at it."""
+        unchanged = {":before": body(before)}
+        self.table.transact("note the switch", [self.table.put_if(_item(after), "body = :before", unchanged)])
 
 
 def _item(pause: Pause) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from patchtide.core.seen import (
     Deferred,
     Listed,
     Looked,
+    Missed,
     NotThere,
     Ordered,
     OrderTold,
@@ -73,8 +74,11 @@ def fold(run: Run, seen: Iterable[Seen], now: datetime) -> Run:
     """The run after all of this was seen, with the alerts that the difference calls for."""
     after = settle(reduce(advance, (*seen, Clock(now)), run), now)
     told = {alert.key for alert in run.alerts}
-    news = (PendingAlert(kind, now, wave=wave, about=about) for kind, wave, about in between(run, after))
-    return replace(after, alerts=after.alerts + tuple(alert for alert in news if alert.key not in told))
+    if after is run:
+        return run
+    news = [PendingAlert(kind, now, wave=wave, about=about) for kind, wave, about in between(run, after)]
+    new = tuple(alert for alert in news if alert.key not in told)
+    return replace(after, alerts=after.alerts + new) if new else after
 
 
 def advance(run: Run, seen: Seen) -> Run:
@@ -83,7 +87,8 @@ def advance(run: Run, seen: Seen) -> Run:
         case Clock(now):
             return _pass_time(run, now)
         case Counted(wave, tally):
-            return with_wave(run, replace(run.wave(wave), tally=tally))
+            found = run.wave(wave)
+            return run if found.tally == tally else with_wave(run, replace(found, tally=tally))
         case Listed():
             return _listed(run, seen)
         case Unpreparable(wave, reason):
@@ -118,6 +123,9 @@ def advance(run: Run, seen: Seen) -> Run:
             return replaced(run, replace(execution, doubt=reason)) if doubted else run
         case Looked():
             return _looked(run, seen)
+        case Missed(key, at):
+            execution = run.execution(key)
+            return replaced(run, replace(execution, missing_since=execution.missing_since or at))
         case Closed(key):
             execution = run.execution(key)
             return replaced(run, replace(execution, closed=True, ended=execution.all_ended))
@@ -328,7 +336,7 @@ def _looked(run: Run, seen: Looked) -> Run:
     execution = run.execution(seen.execution)
     if execution.state is not ExecutionState.RUNNING:
         return run
-    execution = replace(execution, mark=seen.mark, ended=seen.ended, status=seen.status)
+    execution = replace(execution, mark=seen.mark, ended=seen.ended, status=seen.status, missing_since=None)
     run = replaced(run, execution)
     if not seen.over:
         return run
@@ -364,6 +372,8 @@ def _pass_time_for(run: Run, wave: WaveRun, now: datetime) -> Run:
         and not wave.asks_approval
     )
     closing = closed and bool(going) and wave.state is WaveState.RUNNING
+    if (wave.late or not late) and (wave.closing or not closing):
+        return run
     return with_wave(run, replace(wave, late=wave.late or late, closing=wave.closing or closing))
 
 
@@ -402,7 +412,8 @@ def _unplannable(run: Run, wave: WaveRun, now: datetime) -> bool:
 
 def settle(run: Run, now: datetime) -> Run:
     """What follows from the facts alone: frozen sets, ended waves, gates, the end of the run."""
-    run = replace(run, executions=tuple(_stamped(execution, now) for execution in run.executions))
+    if any(one.state in STOPPED and one.ended_at is None for one in run.executions):
+        run = replace(run, executions=tuple(_stamped(execution, now) for execution in run.executions))
     for wave in run.waves:
         run = _gated(run, run.wave(wave.name))
         run = with_wave(run, _settle_wave(run, run.wave(wave.name), now))
@@ -563,11 +574,15 @@ def _moved_execution(execution: Execution, move: Move, *, reason: str = "") -> E
 
 def with_wave(run: Run, wave: WaveRun) -> Run:
     """The run with the wave in place of what it was."""
+    if any(wave is old for old in run.waves):
+        return run
     return replace(run, waves=tuple(wave if wave.name == old.name else old for old in run.waves))
 
 
 def replaced(run: Run, execution: Execution) -> Run:
     """The run with the execution in place of what it was."""
+    if any(execution is old for old in run.executions):
+        return run
     return replace(run, executions=tuple(execution if execution.key == old.key else old for old in run.executions))
 
 

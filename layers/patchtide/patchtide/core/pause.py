@@ -12,17 +12,23 @@ SERVICE = "service"  # what the due index calls the switch, while it is on or it
 
 @dataclass(frozen=True)
 class Pause:
-    """How the switch stands, who turned it, when and why; `told` once people have heard of it."""
+    """How the switch stands, who turned it, when and why; `told` once people have heard of it, `asked_at` since when somebody is
+    telling them."""
 
     on: bool = False
     by: str = ""
     at: datetime | None = None
     reason: str = ""
     told: bool = False
+    asked_at: datetime | None = None
 
     def known(self) -> Pause:
         """The same, once people have heard of it."""
         return replace(self, told=True)
+
+    def noted(self, now: datetime) -> Pause:
+        """The same, with a note that somebody is about to tell people."""
+        return replace(self, asked_at=now)
 
     def __str__(self) -> str:
         since = f" since {self.at:%Y-%m-%d %H:%MZ}" if self.at else ""

@@ -21,7 +21,7 @@ PREPARE_LEAD = timedelta(minutes=15)  # how long before its window a wave finds 
 APPROVAL_LEAD = timedelta(hours=24)  # and how long when people have to approve it: they sleep, too
 PATIENCE = timedelta(minutes=3)  # longer than any worker lives: after this, what was asked and not answered is lost
 TOKEN_TRUST = timedelta(minutes=10)  # AWS does not say how long it remembers a token (facts: ssm.md 1.5)
-VISIBLE = timedelta(minutes=5)  # how long a started execution may be "not found" before it counts as lost
+VISIBLE = timedelta(minutes=5)  # how long an execution must be "not found", time after time, before it counts as lost
 STOP_GRACE = timedelta(minutes=60)  # how long after the window a stopped execution may take to end
 EVIDENCE_GRACE = timedelta(minutes=10)  # how long after a location ended its evidence may still arrive
 COLLECT_AGAIN = timedelta(minutes=1)
@@ -124,7 +124,8 @@ class Execution:
 
     A location whose instances are named one by one may need several executions: `part` of `parts`. With `in_turn` a part
     waits for the one before, because its limit of instances at a time is a count that all of them share. `doubt` is why
-    nobody can tell whether it started; `released` says that its instances no longer count as in flight.
+    nobody can tell whether it started; `released` says that its instances no longer count as in flight. `missing_since` is
+    since when AWS has said, at every look, that it knows no such execution.
     """
 
     wave: str
@@ -152,6 +153,7 @@ class Execution:
     in_turn: bool = False
     doubt: str = ""
     released: bool = False
+    missing_since: datetime | None = None
 
     @property
     def ended_locations(self) -> int:

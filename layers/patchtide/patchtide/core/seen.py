@@ -171,6 +171,14 @@ class Looked:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """AWS says that it knows no such execution, though it was started. One such answer is not believed."""
+
+    execution: tuple[str, int]
+    at: datetime
+
+
+@dataclass(frozen=True)
 class Closed:
     """Every location of an execution that never ran is written down as not started."""
 
@@ -207,6 +215,7 @@ Seen = (
     | NotThere
     | Undecided
     | Looked
+    | Missed
     | Closed
     | Released
     | Ordered

@@ -6,7 +6,7 @@ Every method may raise `Busy` (ask again later) or `Refused` (somebody has to me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from patchtide.core.alerts import Alert
@@ -31,6 +31,9 @@ class Items(Protocol):
     def get(self, campaign: str) -> Mapping[str, object] | None:
         """The item as it is now, or None when there is none."""
 
+    def every(self) -> Iterator[Mapping[str, object]]:
+        """All items, a page at a time."""
+
     def write_back(self, campaign: str, fields: Mapping[str, object]) -> None:
         """Set the service's fields on the item (None removes one). An item deleted meanwhile is not brought back."""
 
@@ -43,6 +46,9 @@ class Registry(Protocol):
 
     def due(self, now: datetime) -> Iterator[str]:
         """The campaigns with an occurrence to open. Costs what is due, not what exists."""
+
+    def armed(self) -> Iterator[str]:
+        """The campaigns that have an occurrence to come, however far away."""
 
     def take(self, registration: Registration, campaign: Campaign) -> None:
         """Keep a new version and the registration that stands by it. Raises Overtaken."""
@@ -60,8 +66,9 @@ class Registry(Protocol):
         """Open a run that no occurrence claims: a retry, or one in place of another, with the registration that then stands.
         Once: a second time changes nothing."""
 
-    def told_overdue(self, campaign: str, at: datetime) -> bool:
-        """Whether people have heard of an occurrence that nobody opened."""
+    def note_overdue(self, campaign: str, at: datetime, now: datetime, patience: timedelta) -> bool:
+        """Whether it is for this worker to tell people of an occurrence that nobody opened: nobody has told them, or began to
+        tell them within the last `patience`."""
 
     def keep_overdue(self, campaign: str, at: datetime, alert: Alert) -> None:
         """Keep what people were told of an occurrence that nobody opened."""
@@ -143,6 +150,9 @@ class Runs(Protocol):
     def left_over(self, run: str) -> Iterator[tuple[str, Location]]:
         """The waves and locations of a run with instances that did not come out right, or that were out of reach."""
 
+    def has_alert(self, run: str, alert: Alert) -> bool:
+        """Whether people were told that, and it was kept."""
+
     def keep_alert(self, run: str, alert: Alert, now: datetime) -> None:
         """Keep what people were told."""
 
@@ -215,8 +225,8 @@ class Switch(Protocol):
     def read(self) -> Pause:
         """The switch as it is now. Whoever cannot read it has to take it as paused."""
 
-    def told(self, pause: Pause) -> None:
-        """Note that people were told of it."""
+    def keep(self, before: Pause, after: Pause) -> None:
+        """Leave it as turned, with what was noted since. Raises Overtaken when somebody else was at it."""
 
 
 class Slots(Protocol):

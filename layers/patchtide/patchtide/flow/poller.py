@@ -30,8 +30,8 @@ from patchtide.core.outcome import Cause, Outcome, Result
 from patchtide.core.pause import SERVICE
 from patchtide.core.request import locations_of
 from patchtide.core.roster import Inquiry, LocationState
-from patchtide.core.run import LATE, PREPARE_LEAD, STOP_GRACE, VISIBLE, Execution, Run
-from patchtide.core.seen import Closed, Looked, OrderTold, Published, Seen, Told
+from patchtide.core.run import LATE, PATIENCE, PREPARE_LEAD, STOP_GRACE, VISIBLE, Execution, Run
+from patchtide.core.seen import Closed, Looked, Missed, OrderTold, Published, Seen, Told
 from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
 from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, Runs, Switch
@@ -76,7 +76,7 @@ def _notice(campaign: str, at: Poller) -> None:
     held = at.registry.get(campaign)
     if held is None or held.next_at is None or at.now() < held.next_at + LATE:
         return
-    if not at.registry.told_overdue(campaign, held.next_at):
+    if at.registry.note_overdue(campaign, held.next_at, at.now(), PATIENCE):
         alert = overdue(campaign, held.next_at, at.now())
         at.alerts.publish(alert)
         at.registry.keep_overdue(campaign, held.next_at, alert)
@@ -84,10 +84,12 @@ def _notice(campaign: str, at: Poller) -> None:
 
 def _tell_of_switch(at: Poller) -> None:
     pause = at.switch.read()
-    if pause.at is None or pause.told:
+    if pause.at is None or pause.told or (pause.asked_at and at.now() < pause.asked_at + PATIENCE):
         return
-    at.alerts.publish(switched(pause, at.now()))
-    at.switch.told(pause)
+    noted = pause.noted(at.now())
+    at.switch.keep(pause, noted)  # so that a second worker leaves it alone
+    at.alerts.publish(switched(noted, at.now()))
+    at.switch.keep(noted, noted.known())
 
 
 def advance(run_id: str, at: Poller) -> None:
@@ -125,17 +127,18 @@ def _look(run: Run, execution: Execution, at: Poller) -> Iterator[Seen]:
     try:
         view = at.automation.look(execution.id)
     except Refused as refused:
-        # A just started execution may not be visible yet; one that stays invisible is no longer known. Any other refusal
-        # says nothing about it: it may be patching right now, so it is neither over nor forgotten.
+        # A just started execution may not be visible yet, and one answer may be wrong; one that stays invisible is no longer
+        # known. Any other refusal says nothing about it: it may be patching right now, so it is neither over nor forgotten.
         if refused.code != NOT_FOUND and not too_late:
             raise
-        if execution.started_at and at.now() < execution.started_at + VISIBLE:
+        if not too_late and (execution.missing_since is None or at.now() < execution.missing_since + VISIBLE):
+            yield Missed(execution.key, at.now())
             return
         yield from _lost(run, execution, "Unknown", f"Automation does not tell of it any more: {refused.message}", at)
         return
     if not view.over and too_late:
         yield from _lost(run, execution, "TimedOut", "still running long after its window", at)
-    elif view.over or view.mark != execution.mark:
+    elif view.over or view.mark != execution.mark or execution.missing_since:
         ended = _end(run, execution, view.steps(), at)
         if view.over:
             ended = _end_rest(
@@ -247,8 +250,11 @@ def _give_up(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
 
 def _publish(run: Run, command: Publish, at: Poller) -> Iterator[Seen]:
     alert = compose(command.kind, command.wave, command.about, _briefing(run, at))
-    at.alerts.publish(alert)
-    at.runs.keep_alert(run.id, alert, at.now())
+    if not at.runs.has_alert(
+        run.id, alert
+    ):  # who died after telling, and before it could say so, has told all the same
+        at.alerts.publish(alert)
+        at.runs.keep_alert(run.id, alert, at.now())
     yield Published((command.kind, command.wave, command.about))
 
 
