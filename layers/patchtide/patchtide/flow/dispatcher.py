@@ -53,7 +53,16 @@ from patchtide.core.seen import (
 from patchtide.core.states import ExecutionState, RunState
 from patchtide.flow.cloud import Automation, Inquiries, Now, Organization, Registry, Runs, Slots
 from patchtide.flow.each import LASTS, TickFailed, each
-from patchtide.flow.permits import Guards, at_opening, before_opening, look_at_alarms, opening, permitted, under_way
+from patchtide.flow.permits import (
+    Guards,
+    at_opening,
+    before_opening,
+    in_window,
+    look_at_alarms,
+    opening,
+    permitted,
+    under_way,
+)
 from patchtide.flow.step import step
 
 logger = logging.getLogger(__name__)
@@ -261,7 +270,8 @@ def _may_start(run: Run, execution: Execution, at: Dispatcher) -> Verdict:
     begun = sum(one.instances for one in run.executions_of(wave.name) if one.state is not ExecutionState.PLANNED)
     if 0 < wave.max_instances < begun:
         return Verdict("wait", f"it would patch {begun} instances, maxInstances is {wave.max_instances}")
-    return _within_cap(execution, at) if run.capped else YES  # whoever is counted is released: both, or neither
+    capped = _within_cap(execution, at) if run.capped else YES  # whoever is counted is released: both, or neither
+    return capped and in_window(run, wave, at.now())  # last of all, for asking the others took its time
 
 
 def _within_cap(execution: Execution, at: Dispatcher) -> Verdict:

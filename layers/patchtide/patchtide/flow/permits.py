@@ -18,7 +18,7 @@ from patchtide.core.ical import closed_spans
 from patchtide.core.registration import Registration
 from patchtide.core.run import Run, WaveRun, begun, last_start
 from patchtide.core.seen import AlarmsSeen, Barred, Permitted, Postponed, Seen
-from patchtide.flow.cloud import Alarms, Calendars, FreezeFiles, Now, Registry, Switch
+from patchtide.flow.cloud import Alarms, Automation, Calendars, FreezeFiles, Now, Registry, Switch
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,25 @@ class Guards:
     calendars: Calendars
     files: FreezeFiles
     alarms: Alarms
+    automation: Automation
     now: Now
     switched: bool = False
 
 
 def permitted(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Verdict:
     """Whether anything of the wave may start at this moment; if not, why, in words for people."""
-    now = at.now()
-    if now < run.window_of(wave).start or now >= last_start(run, wave):
-        return Verdict("wait", "its window is closed")
-    for verdict in (_switched(at), barred(run, spec, at), quiet(run, wave, at)):
-        if not verdict:
-            return verdict
-    return YES
+    return (
+        in_window(run, wave, at.now())
+        and _switched(at)
+        and barred(run, spec, at)
+        and quiet(run, wave, at)
+        and unchanged(run, spec, at)
+    )
+
+
+def in_window(run: Run, wave: WaveRun, now: datetime) -> Verdict:
+    """Whether the wave's window lets anything start at this moment."""
+    return YES if run.window_of(wave).start <= now < last_start(run, wave) else Verdict("wait", "its window is closed")
 
 
 def barred(run: Run, spec: Campaign, at: Guards) -> Verdict:
@@ -77,6 +83,20 @@ def _active(run: Run, at: Guards) -> Verdict:
     if waits and held.version != run.spec and not (refused and not refused.accepted):
         return Verdict("wait", f"its campaign changed, and version {held.version} needs an approval of its own")
     return YES if held.enabled else Verdict("no", "its campaign is DISABLED")
+
+
+def unchanged(run: Run, spec: Campaign, at: Guards) -> Verdict:
+    """Whether the runbook is still the one that the run was prepared for. A start names no content, so whatever is the default
+    by then would run; what an earlier wave proved, it proved of another."""
+    try:
+        found = at.automation.runbook(spec.runbook)
+    except CloudError as error:
+        return Verdict("wait", f"whether the runbook changed could not be read: {error.message}")
+    if run.runbook and found.hash != run.runbook.hash:
+        return Verdict(
+            "no", f"the runbook changed during the run, from version {run.runbook.version} to {found.version}"
+        )
+    return YES
 
 
 def quiet(run: Run, wave: WaveRun, at: Guards) -> Verdict:
@@ -138,6 +158,9 @@ def at_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen:
     alarms = quiet(run, wave, at)
     if alarms.answer == "no":
         return Permitted(wave.name, alarms, "halted")
+    same = unchanged(run, spec, at)
+    if same.answer == "no":
+        return Permitted(wave.name, same, "halted")
     found = opening(spec, at.now(), at)
     if not found.open and found.sure:
         return _closed(run, wave, spec, found, at)
