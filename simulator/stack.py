@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -185,7 +186,7 @@ class Stack:
     def tick(self, times: int = 1) -> None:
         """This minute's wake-up of every scheduled function, delivered so many times, and all that follows from it."""
         for wired in self.template.wiring():
-            if isinstance(wired, Schedule):
+            if isinstance(wired, Schedule) and self.world.clock.now.minute % _minutes(wired) == 0:
                 for _ in range(times):
                     self._wake(wired.function)
                 self.drain()
@@ -308,6 +309,14 @@ class Stack:
         """The first full minute at which something is due."""
         due = self.due_at()
         return max(_minute_after(self.world.clock.now), _minute_after(due - MINUTE)) if due else None
+
+
+def _minutes(schedule: Schedule) -> int:
+    """How many minutes apart it wakes its function."""
+    found = re.fullmatch(r"rate\((\d+) minutes?\)", schedule.expression)
+    if found is None:
+        raise ValueError(f"the local world cannot play {schedule.expression}")
+    return int(found[1])
 
 
 def _minute_after(moment: datetime) -> datetime:

@@ -17,7 +17,7 @@ from patchtide.aws.items import Items
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.settings import Settings
 from patchtide.aws.table import Table
-from patchtide.flow.intake import Intake, take
+from patchtide.flow.intake import Intake, sweep, take
 
 
 def now() -> datetime:
@@ -45,6 +45,12 @@ def _record(record: DynamoDBRecord) -> None:
 
 
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Each changed item is taken or refused; those that failed are reported, so that only they come again."""
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse | None:
+    """Each changed item is taken or refused; those that failed are reported, so that only they come again.
+
+    Woken by its schedule, it looks at all items for what the stream never told.
+    """
+    if "Records" not in event:
+        sweep(intake)
+        return None
     return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)

@@ -94,7 +94,7 @@ def test_a_function_is_built_from_its_folder_on_both_layers(name: str) -> None:
 
 
 def test_a_changed_campaign_wakes_the_intake_and_never_blocks_the_others() -> None:
-    (event,) = function("intake")["Events"].values()
+    event = function("intake")["Events"]["Changes"]
     stream = event["Properties"]
     assert (event["Type"], stream["Stream"]) == ("DynamoDB", attribute("CampaignsTable", "StreamArn"))
     assert stream["StartingPosition"] == "TRIM_HORIZON"
@@ -107,11 +107,14 @@ def test_a_changed_campaign_wakes_the_intake_and_never_blocks_the_others() -> No
     }
 
 
-@pytest.mark.parametrize("name", ["dispatcher", "poller"])
-def test_a_tick_comes_each_minute_and_is_never_retried(name: str) -> None:
-    (event,) = function(name)["Events"].values()
+@pytest.mark.parametrize(
+    ("name", "expression"),
+    [("dispatcher", "rate(1 minute)"), ("poller", "rate(1 minute)"), ("intake", "rate(15 minutes)")],
+)
+def test_a_tick_comes_in_its_time_and_is_never_retried(name: str, expression: str) -> None:
+    (event,) = (event for event in function(name)["Events"].values() if event["Type"] == "ScheduleV2")
     tick = event["Properties"]
-    assert (event["Type"], tick["ScheduleExpression"]) == ("ScheduleV2", "rate(1 minute)")
+    assert tick["ScheduleExpression"] == expression
     never = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
     assert tick["RetryPolicy"] == never
     assert function(name)["EventInvokeConfig"] == never

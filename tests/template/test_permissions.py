@@ -29,6 +29,7 @@ MAY = {
         "dynamodb:DescribeStream",
         "dynamodb:GetRecords",
         "dynamodb:Query",
+        "dynamodb:Scan",
         "dynamodb:GetShardIterator",
         "dynamodb:ListStreams",
         "sqs:SendMessage",
