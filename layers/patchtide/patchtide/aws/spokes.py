@@ -30,15 +30,21 @@ LIVING = ("pending", "running", "stopping", "stopped")  # terminated instances k
 
 @dataclass(frozen=True)
 class _Session:
-    session: boto3.Session
+    session: Any  # a boto3.Session, or what stands for one
     expires_at: datetime
 
 
 class Spokes:
     """All locations. One role session per account serves all its Regions: a regional token is valid everywhere."""
 
-    def __init__(self, sts: STSClient, role: str, now: Callable[[], datetime]) -> None:
-        self.sts, self.role, self.now = sts, role, now
+    def __init__(
+        self,
+        sts: STSClient,
+        role: str,
+        now: Callable[[], datetime],
+        session: Callable[[str, str, str], Any] = boto3.Session,
+    ) -> None:
+        self.sts, self.role, self.now, self.session = sts, role, now, session
         self.partition = sts.meta.partition
         self._sessions: dict[str, _Session] = {}
         self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
@@ -53,13 +59,13 @@ class Spokes:
         session = self._session(location.account)
         key = (service, location.account, location.region)
         if key not in self._clients:
-            self._clients[key] = session.client(service, region_name=location.region, config=CONFIG)  # type: ignore[call-overload] # the stubs want literals
+            self._clients[key] = session.client(service, region_name=location.region, config=CONFIG)
         self._clients.move_to_end(key)
         if len(self._clients) > MAX_CLIENTS:
             self._clients.popitem(last=False)
         return self._clients[key]
 
-    def _session(self, account: str) -> boto3.Session:
+    def _session(self, account: str) -> Any:
         held = self._sessions.get(account)
         if held and held.expires_at - RENEW > self.now():
             return held.session
@@ -68,7 +74,7 @@ class Spokes:
             granted = self.sts.assume_role(RoleArn=arn, RoleSessionName="patchtide-collector")["Credentials"]
         for key in [key for key in self._clients if key[1] == account]:
             del self._clients[key]
-        session = boto3.Session(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
+        session = self.session(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
         self._sessions[account] = _Session(session, granted["Expiration"])
         return session
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -37,7 +38,13 @@ def body(value: object) -> str:
 
 def value(item: Item, kind: type[T]) -> T:
     """The value that `body` wrote. Fields added since have their defaults."""
-    return msgspec.json.decode(item["body"], type=kind)
+    return cast("T", _decoded(item["body"], cast("Hashable", kind)))
+
+
+@lru_cache(maxsize=512)
+def _decoded(text: str, kind: Any) -> object:
+    """Values never change, so one that is read again, a tick later or by the next command, is not made again."""
+    return msgspec.json.decode(text, type=kind)
 
 
 def moment(at: datetime) -> str:
@@ -48,8 +55,8 @@ def moment(at: datetime) -> str:
 class Table:
     """One DynamoDB table."""
 
-    def __init__(self, client: DynamoDBClient, name: str) -> None:
-        self.client, self.name = client, name
+    def __init__(self, client: DynamoDBClient, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.client, self.name, self.sleep = client, name, sleep
 
     def get(self, **key: str) -> Item | None:
         """The item as it is now."""
@@ -108,7 +115,7 @@ class Table:
             except Busy as busy:
                 if busy.code != CANCELLED or pause is None:
                     raise
-                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that two who met do not meet again
+                self.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - so that two who met do not meet again
             else:
                 return
 
