@@ -19,6 +19,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import time_machine
+
 from simulator.clock import Event
 from simulator.documents import REFERENCE, Document, Version, bind
 from simulator.fleet import AUTOMATION, EXECUTION_ROLE, Node, Ping
@@ -935,7 +937,8 @@ class Runbook:
     def _execute_script(self, step: Step, inputs: Params, done: Done) -> None:
         if not str(inputs.get("Runtime", "")).lower().startswith("python3"):
             raise StepFailure(f"{inputs.get('Runtime')} is not done by the simulator; it has Python only.")
-        payload = run_script(inputs["Script"], inputs["Handler"], inputs.get("InputPayload", {}))
+        with time_machine.travel(self._world.clock.now, tick=False):  # a script reads the clock of its world
+            payload = run_script(inputs["Script"], inputs["Handler"], inputs.get("InputPayload", {}))
         values = {"Payload": payload} | _selected(step.said.get("outputs", ()), {"Payload": payload})
         latency = self._world.random("script", step.id).uniform(1, 3)
         self._world.clock.after(latency, lambda: done("Success", values, ""))

@@ -147,6 +147,16 @@ def declared(content: Mapping[str, Any]) -> dict[str, Parameter]:
     }
 
 
+@lru_cache(maxsize=256)
+def _declared_in(content: str) -> dict[str, Parameter]:
+    return declared(parse(content))
+
+
+@lru_cache(maxsize=256)
+def _sha256(content: str) -> str:
+    return sha256(content.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Version:
     """One version of a document. Versions never change."""
@@ -165,12 +175,12 @@ class Version:
     @property
     def parameters(self) -> dict[str, Parameter]:
         """The parameters it declares."""
-        return declared(self.said)
+        return _declared_in(self.content)
 
     @property
     def hash(self) -> str:
         """The Sha256 of its content."""
-        return sha256(self.content.encode()).hexdigest()
+        return _sha256(self.content)
 
 
 @dataclass

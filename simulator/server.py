@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -51,7 +52,7 @@ class Local:
 def local(port: int | None = None, seed: int = 7, speed: float = 60, minute: float = 60) -> Iterator[Local]:
     """The local world with the stack deployed into it. `minute` is how many real seconds a tick's minute takes."""
     world = sample.world_on(PacedClock(datetime.now(UTC), speed), seed)
-    with _answering(world, (port + 1) if port else 0) as url:
+    with answering(world, (port + 1) if port else 0, lambda: datetime.now(UTC)) as url:
         ministack = Ministack(port or free_port(), sample.HUB, REGION, minute)
         try:
             _deploy(world, ministack, url)
@@ -71,8 +72,8 @@ def _deploy(world: World, ministack: Ministack, url: str) -> None:
 
 
 @contextmanager
-def _answering(world: World, port: int) -> Iterator[str]:
-    """The world behind HTTP, one request at a time, and its clock kept at real time."""
+def answering(world: World, port: int = 0, time_of_day: Callable[[], datetime] | None = None) -> Iterator[str]:
+    """The world behind HTTP on loopback, one request at a time; its URL. With a time of day its clock is kept at that."""
     lock, over = threading.Lock(), threading.Event()
     door = Door(world.services.values(), world.identities, lambda: world.clock.now)
 
@@ -82,7 +83,8 @@ def _answering(world: World, port: int) -> Iterator[str]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with lock:
-                world.clock.advance_to(datetime.now(UTC))
+                if time_of_day:
+                    world.clock.advance_to(time_of_day())
                 headers = dict(self.headers.items())
                 reply = door.answer(Request(self.path, headers, body, self.command))
             self.send_response(reply.status)
@@ -98,12 +100,13 @@ def _answering(world: World, port: int) -> Iterator[str]:
             """Say nothing: the operator asked for a world, not for its access log."""
 
     def pass_time() -> None:
-        while not over.wait(0.2):
+        while time_of_day and not over.wait(0.2):
             with lock:
-                world.clock.advance_to(datetime.now(UTC))
+                world.clock.advance_to(time_of_day())
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    workers = [threading.Thread(target=work, daemon=True) for work in (server.serve_forever, pass_time)]
+    serving = partial(server.serve_forever, poll_interval=0.02)
+    workers = [threading.Thread(target=work, daemon=True) for work in (serving, pass_time)]
     for worker in workers:
         worker.start()
     try:

@@ -376,7 +376,8 @@ class Sts(Regional):
         return self._grant(account, role, params["RoleSessionName"], timedelta(seconds=seconds))
 
     def _grant(self, account: str, role: str, session: str, lasts: timedelta) -> Params:
-        chance = self._world.random("key", self._world.new_id("key"))
+        # Of who assumes what and when, and of no counter: asking once more changes nothing for anybody else.
+        chance = self._world.random("key", account, role, session, self._now)
         key = "ASIA" + "".join(chance.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", k=16))
         arn = f"arn:aws:sts::{account}:assumed-role/{role}/{session}"
         expires_at = self._now + lasts

@@ -12,6 +12,7 @@ import boto3
 
 from simulator.clock import Clock
 from simulator.fleet import ADMINISTRATION_ROLE, Account, Behaviour, Node, Organization
+from simulator.memory import Memory
 from simulator.wire import Wire
 from simulator.world import Switches, World
 
@@ -100,23 +101,46 @@ INSTANCE = runbook(patching(InstanceIds=["{{ InstanceId }}"]), {"InstanceId": {"
 
 @dataclass
 class Scene:
-    """A world behind its wire."""
+    """A world behind one of its doors: in process, in memory, or as a server."""
 
     world: World
-    wire: Wire
+    entered: Wire | None = None
+    memory: Memory | None = None
+    url: str | None = None
     _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
 
     def client(self, service: str, account: str = HUB, region: str = IRELAND) -> Any:
-        """A real boto3 client of anybody's, anywhere."""
+        """A client of anybody's, anywhere: a real boto3 client, or what stands for one in memory."""
         key = (service, account, region)
         if key not in self._clients:
-            self._clients[key] = boto3.client(  # type: ignore[call-overload]
-                service,
-                region_name=region,
-                aws_access_key_id=account,
-                aws_secret_access_key="x",  # noqa: S106
-            )
+            self._clients[key] = self.with_keys(service, account, "x", None, region)
         return self._clients[key]
+
+    def with_keys(self, service: str, key: str, secret: str, token: str | None, region: str = IRELAND) -> Any:
+        """A client with these keys."""
+        if self.memory:
+            return self.memory.session(key, secret, token or "").client(service, region)
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=region,
+            endpoint_url=self.url,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+        )
+
+    @property
+    def wire(self) -> Wire:
+        """The in-process door, of a test that is about it."""
+        assert self.entered
+        return self.entered
+
+    def move_to(self, when: datetime) -> None:
+        """Let time pass until then."""
+        if self.entered:
+            self.entered.move_to(when)
+        else:
+            self.world.clock.advance_to(when)
 
     @property
     def ssm(self) -> Any:
@@ -190,7 +214,7 @@ class Scene:
         while not execution.over:
             due = self.world.clock.next_at()
             assert due is not None, f"nothing will happen, and {id_} is {execution.status}"
-            self.wire.move_to(due)
+            self.move_to(due)
         return self.look(id_, account, region)
 
     def play(self, **changes: Any) -> dict[str, Any]:
@@ -198,7 +222,7 @@ class Scene:
         return self.finish(self.start(**changes))
 
     def wait(self, **span: float) -> None:
-        self.wire.move_to(self.world.clock.now + timedelta(**span))
+        self.move_to(self.world.clock.now + timedelta(**span))
 
     def child(self, execution: Mapping[str, Any]) -> str:
         id_: str = execution["StepExecutions"][0]["Outputs"]["ExecutionId"][0]

@@ -31,7 +31,7 @@ def finish(scene: Scene, id_: str) -> dict[str, Any]:
     while not command.over:
         due = scene.world.clock.next_at()
         assert due is not None
-        scene.wire.move_to(due)
+        scene.move_to(due)
     (found,) = scene.client("ssm", ALPHA).list_commands(CommandId=id_)["Commands"]
     listed: dict[str, Any] = found
     return listed

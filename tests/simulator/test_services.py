@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -27,13 +26,7 @@ def refusal(call: Callable[[], object]) -> tuple[str, str]:
 def session(scene: Scene, service: str, **more: Any) -> Any:
     """A client with the execution role's keys."""
     keys = scene.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="reader", **more)["Credentials"]
-    return boto3.client(  # type: ignore[call-overload]
-        service,
-        region_name=IRELAND,
-        aws_access_key_id=keys["AccessKeyId"],
-        aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
-    )
+    return scene.with_keys(service, keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 
 # --- STS ----------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from simulator.fleet import EXECUTION_ROLE, Behaviour
 from simulator.wire import Call, Wire
 from tests.simulator.scene import ALPHA, HUB, IRELAND, START, TOKEN, Scene, make_world
 
+DOORS = ("wire",)
+
 
 class Killed(BaseException):
     pass

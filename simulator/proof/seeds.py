@@ -1,0 +1,360 @@
+"""What a seed makes up: an organisation, a campaign, what people do to it, and what goes wrong.
+
+The same seed makes the same history. Faults come while chaos lasts; after that everything must come right.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from simulator import sample
+from simulator.clock import PacedClock
+from simulator.fleet import EXECUTION_ROLE, Behaviour, Organization
+from simulator.memory import Call
+from simulator.proof.faults import Fault, modes
+from simulator.proof.history import Action, History, Scenario, Weather
+from simulator.proof.scenarios import Facts, Occurrence, Ring, deploy, fresh, order, put, turn
+from simulator.world import Calendar, Switches, World
+
+BEGINS = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
+MONTH = timedelta(days=30)
+HOUR = timedelta(hours=1)
+DAY = "1440"  # minutes by which a message comes late
+LETTERS = "abc"
+ACCOUNTS = ("111122223333", "444455556666", "777788889999")
+REGIONS = ("eu-west-1", "eu-west-2")
+CALENDAR = "change-calendar"
+
+# How often something is the matter with an instance.
+TROUBLED = 0.25
+FAILING = (
+    Behaviour.DISK_FULL,
+    Behaviour.REPO_DOWN,
+    Behaviour.PKG_LOCK,
+    Behaviour.PATCH_FAILS,
+    Behaviour.AGENT_LOST_AFTER_REBOOT,
+    Behaviour.AGENT_OFFLINE,
+    Behaviour.NOT_MANAGED,
+    Behaviour.OVERWRITTEN,
+    Behaviour.SENTINEL,
+)
+OTHERS = (Behaviour.FALSE_FAILURE, Behaviour.PENDING_REBOOT, Behaviour.SLOW_EVIDENCE)
+
+KINDS = (
+    "faults",
+    "faults",
+    "faults",
+    "weather",
+    "outage",
+    "refusals",
+    "calendar",
+    "people",
+    "pause",
+    "overlap",
+)
+
+
+@dataclass(frozen=True)
+class Story:
+    """A scenario and what goes wrong in it. `gentle` says that nothing may change how it ends."""
+
+    seed: int
+    kind: str
+    scenario: Scenario
+    chance: float  # of a fault at a call
+    until: datetime  # when chaos is over
+    outages: tuple[tuple[datetime, datetime], ...] = ()
+    dropped: float = 0.0
+    doubled: float = 0.0
+    delayed: float = 0.0
+    refusing: bool = False
+    untold: bool = False  # whether the stream tells of nothing at all
+    gentle: bool = True
+
+    def history(self, *, calm: bool = False) -> History:
+        """The history, or what it would be if nothing went wrong."""
+        if calm:
+            return History(self.scenario)
+        rng = random.Random(f"chaos {self.seed}")  # noqa: S311 - a story
+        history = History(self.scenario)
+        history.weather = self._weather(rng, lambda: history.now)
+
+        def disturb(call: Call) -> str | None:
+            if rng.random() >= self.chance or history.now >= self.until:
+                return None
+            possible = [mode for mode in modes(call) if self.refusing or Fault(0, mode).passes]
+            kind = rng.choice(sorted({mode[0] for mode in possible}))
+            return rng.choice([mode for mode in possible if mode[0] == kind])
+
+        if self.chance:
+            history.disturb = disturb
+        return history
+
+    def _weather(self, rng: random.Random, now: Callable[[], datetime]) -> Weather:
+        def ticks(at: datetime) -> int:
+            if at >= self.until:
+                return 1
+            draw = rng.random()
+            return 0 if draw < self.dropped else 2 if draw < self.dropped + self.doubled else 1
+
+        lost: set[str] = set()
+
+        def delivery(what: str, name: str) -> tuple[str, ...]:
+            if what == "stream" and self.untold:
+                return ("lost",)
+            if now() >= self.until:
+                return ("now",)
+            draw = rng.random()
+            if what == "queue" and self.kind == "events":
+                if name not in lost:  # no question is answered the first time it is asked
+                    lost.add(name)
+                    return ("lost",) if draw < 0.5 else (DAY,)
+                return ("now", "now", DAY) if draw < self.doubled else ("now", DAY) if draw < 0.6 else ("now",)
+            if draw < self.dropped and what == "queue":
+                return ("lost",)
+            if draw < self.dropped + self.doubled:
+                return ("now", "now")
+            if draw < self.dropped + self.doubled + self.delayed and what == "queue":
+                return (str(rng.choice((1, 7, 61))),)
+            return ("now",)
+
+        def shuffled(found: list[Any]) -> list[Any]:
+            if self.doubled:
+                rng.shuffle(found)
+            return found
+
+        def awake(at: datetime) -> datetime:
+            return next((until for since, until in self.outages if since <= at < until), at)
+
+        return Weather(ticks, delivery, shuffled, awake)
+
+
+def story(seed: int, kind: str = "") -> Story:
+    """What the seed makes up."""
+    rng = random.Random(f"story {seed}")  # noqa: S311 - a story
+    kind = kind or KINDS[seed % len(KINDS)]
+    made = _organization(rng)
+    start = _start(rng)
+    item, occurrence = _campaign(rng, made, start, kind)
+    pace = rng.choice((16, 60, 60, 120, 120))
+    switches = _switches(rng)
+    actions: list[Action] = [put(BEGINS + timedelta(minutes=rng.randrange(60)), item)]
+    facts = Facts((occurrence,))
+    calendars: dict[tuple[str, str, str], Calendar] = {}
+    told = Story(seed, kind, _nothing(), 0.0, start + timedelta(hours=2))
+    match kind:
+        case "faults":
+            told = replace(told, chance=rng.choice((0.005, 0.02, 0.05)))
+        case "weather":
+            told = replace(told, dropped=0.15, doubled=0.25, delayed=0.2, chance=rng.choice((0.0, 0.01)))
+        case "events":
+            told = replace(
+                told, dropped=0.3, doubled=0.3, delayed=0.3, untold=rng.random() < 0.5, until=start + 30 * HOUR
+            )
+        case "outage":
+            since = start - timedelta(minutes=30) + timedelta(minutes=rng.randrange(90))
+            lasts = timedelta(minutes=rng.choice((5, 30, 120, 600, 1500)))
+            told = replace(told, outages=((since, since + lasts),), chance=0.01, gentle=False)
+        case "refusals":
+            told = replace(told, chance=rng.choice((0.01, 0.03)), refusing=True, gentle=False)
+        case "calendar":
+            calendars, actions, facts, told = _closing(rng, start, occurrence, actions, told)
+            item["calendars"] = [CALENDAR]
+            actions[0] = put(actions[0].at, item)
+        case "people":
+            actions, facts, told = _people(rng, start, item, occurrence, actions, told)
+        case "pause":
+            since = start - timedelta(hours=1) + timedelta(minutes=rng.randrange(120))
+            until = since + timedelta(minutes=rng.choice((3, 10, 30)))
+            actions += [turn(since, on=True), turn(until, on=False)]
+            facts = replace(facts, paused=((since, until),))
+            told = replace(told, chance=0.01, gentle=False)
+        case "overlap":
+            second, other = _second(rng, item, occurrence, start)
+            actions.append(put(actions[0].at + timedelta(minutes=2), second))
+            cap = rng.choice((0, 0, 2))
+            facts = Facts((occurrence, other), cap=cap)
+            told = replace(told, chance=rng.choice((0.0, 0.01)), gentle=False)
+
+    def build() -> World:
+        world = deploy(World(PacedClock(BEGINS, pace), fresh(made), seed, switches))
+        for key, calendar in calendars.items():
+            world.calendars[key] = calendar
+        return world
+
+    if not told.gentle:
+        facts = replace(facts, occurrences=tuple(replace(one, end="") for one in facts.occurrences))
+    actions.sort(key=lambda action: action.at)
+    scenario = Scenario(
+        f"seed {seed}", BEGINS, BEGINS + MONTH, build, tuple(actions), facts, facts.cap, page=rng.choice((2, 7, 1000))
+    )
+    return replace(told, scenario=scenario)
+
+
+def _nothing() -> Scenario:
+    return Scenario(
+        "", BEGINS, BEGINS, lambda: World(PacedClock(BEGINS, 1), Organization(sample.HUB, REGIONS)), (), Facts()
+    )
+
+
+def _organization(rng: random.Random) -> Organization:
+    made = Organization(sample.HUB, REGIONS, rng.randrange(10**6))
+    for letter, id_ in zip(LETTERS[: rng.choice((1, 1, 2))], ACCOUNTS, strict=False):
+        roles = sample.ONBOARDED if rng.random() > 0.05 else {EXECUTION_ROLE: None}
+        account = made.add_account(letter, None, id=id_, roles=roles)
+        for place, region in enumerate(REGIONS[: rng.choice((1, 1, 2))], 1):
+            for number in range(rng.choice((1, 1, 2, 3))):
+                behaviour = Behaviour.HEALTHY
+                if rng.random() < TROUBLED:
+                    behaviour = rng.choice((*FAILING, *OTHERS, *OTHERS))
+                windows = behaviour is Behaviour.FALSE_FAILURE
+                ring = str(rng.randrange(2))
+                made.add_node(
+                    account,
+                    region,
+                    f"{letter}{place}-{number}",
+                    behaviour,
+                    tags={"PatchGroup": "web", "Ring": ring},
+                    platform="Windows" if windows else "Linux",
+                )
+    return made
+
+
+def _start(rng: random.Random) -> datetime:
+    return BEGINS + timedelta(days=rng.randrange(1, 20), hours=rng.randrange(24), minutes=rng.choice((0, 7, 30)))
+
+
+def _campaign(rng: random.Random, made: Organization, start: datetime, kind: str) -> tuple[dict[str, Any], Occurrence]:
+    accounts = [account.id for account in made.accounts.values() if account.id != sample.HUB]
+    # So long that chaos is over well before it closes, unless its closing is what the story is about.
+    duration = 3 if kind == "calendar" else 9
+    item: dict[str, Any] = {
+        "campaign": "web",
+        "duration": duration,
+        "cutoff": 1,
+        "accounts": accounts,
+        "regions": list(REGIONS),
+        "targets": "tag:PatchGroup=web",
+        "maxConcurrency": "100%",
+        "maxErrors": "100%",
+        "schedule": f"at({start:%Y-%m-%dT%H:%M:%S})"
+        if rng.random() < 0.8
+        else f"cron({start.minute} {start.hour} {start.day} * ? *)",
+    }
+    window = timedelta(hours=duration)
+    nodes = list(made.nodes.values())
+    rings = [Ring("all", start, start + window - timedelta(hours=1), start + window, _some(nodes, None))]
+    if rng.random() < 0.4:
+        later = rng.choice((0, 0, 1, 3))
+        worst = rng.choice((0, 1, 100))
+        soak = rng.choice((0, 10, 60))
+        item["waves"] = [
+            {"name": "canary", "targets": "tag:Ring=0", "gate": {"maxErrors": worst, "soak": f"{soak}m"}},
+            {"name": "broad", "targets": "tag:Ring=1", "scheduleOffset": later},
+        ]
+        rings = []
+        for name, ring, days in (("canary", "0", 0), ("broad", "1", later)):
+            at = start + timedelta(days=days)
+            rings.append(
+                Ring(
+                    name,
+                    at,
+                    at + window - timedelta(hours=1),
+                    at + window,
+                    _some(nodes, ring),
+                    worst if name == "canary" else 10**9,
+                    timedelta(minutes=soak) if name == "canary" else timedelta(0),
+                )
+            )
+    return item, Occurrence(f"web-{start:%Y%m%dT%H%MZ}", "web", tuple(rings))
+
+
+def _some(nodes: list[Any], ring: str | None) -> frozenset[str]:
+    return frozenset(node.id for node in nodes if ring in (None, node.tags["Ring"]))
+
+
+def _switches(rng: random.Random) -> Switches:
+    return Switches(
+        unstarted_pairs_listed=rng.random() < 0.5,
+        forgiven_failures_fail=rng.random() < 0.5,
+        zero_targets=rng.choice(("Success", "Failed")),
+        delivery_timeout=rng.choice(("command", "turn")),
+        incomplete_command=rng.choice(("Success", "Failed")),
+        stop_reaches_children=rng.random() < 0.5,
+        steps_in_answer=rng.choice((1, 100)),
+        token_retention=timedelta(minutes=rng.choice((10, 60, 1440))),
+        child_names_parent=rng.random() < 0.5,
+        evidence_delay=timedelta(seconds=rng.choice((0, 20, 120))),
+        entries_in_order=rng.random() < 0.5,
+        locations_ramp=rng.random() < 0.5,
+        read_gap=timedelta(seconds=rng.choice((0, 0, 30, 150))),
+        empty_pages=rng.random() < 0.5,
+    )
+
+
+# --- what people do -----------------------------------------------------------------------------------------------------
+
+
+def _people(
+    rng: random.Random,
+    start: datetime,
+    item: Mapping[str, Any],
+    occurrence: Occurrence,
+    actions: list[Action],
+    told: Story,
+) -> tuple[list[Action], Facts, Story]:
+    at = start + timedelta(minutes=rng.choice((-120, -10, 1, 2, 4, 10)))
+    facts = Facts((replace(occurrence, sure=at > start),))
+    told = replace(told, gentle=False, chance=rng.choice((0.0, 0.01)))
+    match rng.choice(("edit", "disable", "delete", "stop", "stop now", "invalid")):
+        case "edit":
+            changed = {**item, "rebootOption": "NoReboot", "description": "another"}
+            return [*actions, put(at, changed)], facts, told
+        case "disable":
+            back = at + timedelta(minutes=rng.choice((30, 400)))
+            off = put(at, {**item, "state": "DISABLED"})
+            facts = replace(facts, barred={"web": ((at + timedelta(minutes=5), back),)})
+            return [*actions, off, put(back, item)], facts, told
+        case "delete":
+            gone = Action(
+                at,
+                "delete web",
+                lambda memory: memory.delete("web"),
+            )
+            facts = replace(facts, barred={"web": ((at + timedelta(minutes=5), BEGINS + MONTH),)})
+            return [*actions, gone], facts, told
+        case "invalid":
+            return [*actions, put(at, {**item, "duration": "soon"})], facts, told
+        case kind:
+            facts = replace(facts, barred={"web": ((at + timedelta(minutes=5), BEGINS + MONTH),)})
+            known = at >= start - timedelta(minutes=10)  # before that, the command has no run to give it to
+            facts = facts if known and kind == "stop now" else replace(facts, barred={})
+            return [*actions, order(at, occurrence.run, "stop", now=kind == "stop now")], facts, told
+
+
+def _closing(
+    rng: random.Random, start: datetime, occurrence: Occurrence, actions: list[Action], told: Story
+) -> tuple[dict[tuple[str, str, str], Calendar], list[Action], Facts, Story]:
+    since = start + timedelta(minutes=rng.choice((-120, -5, 1, 3, 30)))
+    until = since + timedelta(minutes=rng.choice((4, 60, 600)))
+    calendar = Calendar("OPEN", [(since, until)])
+    calendars = {(sample.HUB, REGIONS[0], CALENDAR): calendar}
+    facts = Facts((occurrence,), calendar=True, closed=((since, until),))
+    return calendars, actions, facts, replace(told, gentle=False, chance=rng.choice((0.0, 0.01)))
+
+
+def _second(
+    rng: random.Random, item: Mapping[str, Any], occurrence: Occurrence, start: datetime
+) -> tuple[dict[str, Any], Occurrence]:
+    """Another campaign for the same instances, at about the same time."""
+    at = start + timedelta(minutes=rng.choice((0, 1, 30, 120)))
+    second = {name: value for name, value in item.items() if name != "waves"}
+    second |= {"campaign": "twin", "schedule": f"at({at:%Y-%m-%dT%H:%M:%S})"}
+    window = timedelta(hours=int(item["duration"]))
+    every = frozenset[str]().union(*(ring.nodes for ring in occurrence.rings))
+    ring = Ring("all", at, at + window - timedelta(hours=1), at + window, every)
+    return second, Occurrence(f"twin-{at:%Y%m%dT%H%MZ}", "twin", (ring,))

@@ -1,0 +1,117 @@
+"""The pieces of work that the proof is made of. Each can be done in a process of its own, and says what it found."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from simulator.proof import scenarios
+from simulator.proof.explore import Explorer, Found
+from simulator.proof.faults import KINDS
+from simulator.proof.history import History, silent
+from simulator.proof.oracle import Memo, Verdict, final, judge
+from simulator.proof.seeds import Story, story
+
+
+@dataclass
+class Played:
+    """What came of some seeds."""
+
+    seeds: int = 0
+    simulated: timedelta = timedelta(0)
+    injected: Counter[str] = field(default_factory=Counter)
+    ends: Counter[str] = field(default_factory=Counter)
+    violations: list[tuple[str, str]] = field(default_factory=list)
+
+
+def explored(name: str, faults: int, *, kills_only: bool, share: tuple[int, int] = (0, 1)) -> Found:
+    """Every history of a scenario with up to so many faults; of the first ones, a share."""
+    with silent(), _steady():
+        began = time.perf_counter()
+        found = Explorer(scenarios.ALL[name](), faults, kills_only=kills_only, share=share).explore()
+        found.seconds = time.perf_counter() - began
+        return found
+
+
+def played(seeds: Iterable[int], kind: str = "") -> Played:
+    """What comes of these seeds."""
+    done = Played()
+    with silent(), _steady():
+        for seed in seeds:
+            _play(story(seed, kind), done)
+            if seed % 50 == 0:
+                gc.collect()
+    return done
+
+
+def _play(told: Story, done: Played) -> None:
+    history = told.history()
+    _, verdict, wrong = played_through(history, strict=told.gentle)
+    done.seeds += 1
+    done.simulated += told.scenario.ends - told.scenario.begins
+    done.injected.update({KINDS[mode]: times for mode, times in history.injected.items()})
+    done.injected.update(history.weathered)
+    done.ends.update(verdict.ends.values())
+    done.violations += [(f"seed {told.seed}", one) for one in dict.fromkeys((*wrong, *verdict.wrong))]
+
+
+def played_through(history: History, *, strict: bool) -> tuple[Memo, Verdict, tuple[str, ...]]:
+    """A history to its end, judged after every step; what was wrong on the way and in the end."""
+    memo, wrong = Memo(), list[str]()
+    while history.step() and not wrong:
+        memo, found = judge(history, memo)
+        wrong += found
+    return memo, final(history, memo, None, strict=strict), tuple(wrong)
+
+
+def compared(seeds: Iterable[int]) -> Played:
+    """Seeds whose events are dropped, doubled, shuffled and delayed, against the same without: nothing may differ in the end."""
+    done = Played()
+    with silent(), _steady():
+        for seed in seeds:
+            told = story(seed, "events")
+            calm = told.history(calm=True)
+            _, reference, _ = played_through(calm, strict=True)
+            history = told.history()
+            memo, _, wrong = played_through(history, strict=True)
+            verdict = final(history, memo, reference, strict=True)
+            done.seeds += 1
+            done.simulated += 2 * (told.scenario.ends - told.scenario.begins)
+            done.injected.update(history.weathered)
+            done.ends.update(verdict.ends.values())
+            done.violations += [(f"events {seed}", one) for one in dict.fromkeys((*wrong, *verdict.wrong))]
+            if seed % 50 == 0:
+                gc.collect()
+    return done
+
+
+def first_violation(looks: Iterable[str]) -> str:
+    """The first thing that is wrong in these looks (`scenario:faults`, `seeds:kind:count`); empty where nothing is."""
+    for look in looks:
+        name, *rest = look.split(":")
+        if name == "seeds":
+            for seed in range(int(rest[1])):
+                done = played([seed], rest[0])
+                if done.violations:
+                    return f"{rest[0]} {done.violations[0][0]}: {done.violations[0][1]}"
+            continue
+        with silent(), _steady():
+            found = Explorer(scenarios.ALL[name](), int(rest[0]), first_only=True).explore()
+        if found.violations:
+            return f"{name}, {found.violations[0][0]}: {found.violations[0][1]}"
+    return ""
+
+
+class _steady:  # noqa: N801 - reads as a word
+    """Without the garbage collector, which would look through everything again and again."""
+
+    def __enter__(self) -> None:
+        gc.collect()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        gc.enable()
