@@ -327,6 +327,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("stopped:0",),
     ),
     Mutant(
+        "what is about to be asked is in the audit trail first",
+        "patchtide.core.audit",
+        "    if new.asked_at and new.asked_at != (old.asked_at if old else None):",
+        "    if new.id and not (old and old.id):",
+        ("single:1",),
+    ),
+    Mutant(
+        "a line of the audit trail seals the one before",
+        "patchtide.core.audit",
+        'told = {"before": seal, ',
+        'told = {"before": "", ',
+        ("single:0",),
+    ),
+    Mutant(
         "braces never reach a runbook",
         "patchtide.core.document",
         r'pattern=r"^(s3|https)://[^{}\s]+$")',

@@ -120,6 +120,11 @@ def _starts(history: History, fresh: Iterable[Execution], every: Iterable[Execut
     tokens = Counter(token_of(one) for one in every)
     held = {(one.at, one.params.get("ClientToken")): one.held_back for one in history.effects}
     for start in fresh:
+        if not any(
+            line["what"] == "start asked" and token_of(start) in line["said"] and _at(line) <= start.started_at
+            for line in _trail(history, start.tags.get(RUN_TAG, ""))
+        ):
+            yield f"INV-16 {token_of(start)} was started, and no line of the audit trail says that it was asked for"
         if tokens[token_of(start)] > 1:
             yield f"INV-1 {token_of(start)} was started {tokens[token_of(start)]} times"
         run, wave = start.tags.get(RUN_TAG, ""), wave_of(start)
@@ -222,6 +227,39 @@ def _rank(phase: str) -> bool:
     return phase in ENDED
 
 
+def _trail(history: History, run: str) -> list[Mapping[str, Any]]:
+    """The lines of a run's audit trail."""
+    return [_parsed(str(row["text"])) for row in history.memory.rows(f"run#{run}", "audit#")]
+
+
+def _at(line: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(str(line["at"]))
+
+
+def _audited(history: History, run: str, body: Mapping[str, Any]) -> Iterator[str]:
+    """INV-16: the trail is whole, and has a line after each effect as well."""
+    seal, number = "", 0
+    for row in history.memory.rows(f"run#{run}", "audit#"):
+        line = _parsed(str(row["text"]))
+        number += 1
+        if (line["before"], line["number"]) != (seal, number):
+            yield f"INV-16 the audit trail of {run} is broken at line {number}"
+        seal = hashlib.sha256(str(row["text"]).encode()).hexdigest()
+    if (body["seal"], body["audited"]) != (seal, number):
+        yield f"INV-16 the audit trail of {run} has {number} lines, the run knows {body['audited']}"
+    lines = _trail(history, run)
+    for start in starts_of(history):
+        mine = start.tags.get(RUN_TAG) == run
+        if mine and not any(line["what"] == "started" and line["said"] == start.id for line in lines):
+            doubted = any(line["what"] in ("ended", "refused") for line in lines)  # nobody could find out
+            if not doubted:
+                yield f"INV-16 {start.id} was started, and the audit trail has no line after it"
+    for effect in history.effects:
+        what = {"stop_automation_execution": "stop asked", "cancel_command": "halt asked"}.get(effect.operation)
+        if what and not any(line["what"] in (what, "halt asked") and _at(line) <= effect.at for line in lines):
+            yield f"INV-16 {effect.operation} at {effect.at}, and no line of the audit trail says why"
+
+
 def _frozen(history: History, memo: Memo) -> tuple[Memo, list[str]]:
     """INV-9: who is expected does not change once it is written down."""
     known = dict(memo.frozen)
@@ -279,6 +317,7 @@ def _ended(
         if all(datetime.fromisoformat(one["end"]) + timedelta(hours=2) < history.scenario.ends for one in windows):
             yield f"LIV-1 {occurrence.run} never ended: {end}"
         return
+    yield from _audited(history, occurrence.run, body)
     if occurrence.end and end != occurrence.end:
         yield f"LIV-1 {occurrence.run} ended {end}, not {occurrence.end}"
     rows = {

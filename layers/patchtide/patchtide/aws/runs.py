@@ -12,6 +12,7 @@
 | `run#<id>` | `roster#<wave>#<account>#<region>#<page>` | who is expected there, 50 a page, frozen |
 | `run#<id>` | `instance#<wave>#<account>#<region>#<id>` | one instance; in the `problems` index unless it came out right |
 | `run#<id>` | `run#order#<id>` | what a person told the run to do, and what it said; in the `due` index until it has |
+| `run#<id>` | `audit#<number>` | one line of the audit trail, sealed by the next |
 | `run#<id>` | `alert#<kind>#<wave>#<about>` | what people were told |
 | `campaign#<name>` | `alert#<what>` | what people were told of a campaign that has no run to speak for it |
 | `location#<account>#<region>` | `holds` | which run has which instances to itself |
@@ -33,6 +34,7 @@ from typing import Any
 from uuid import uuid4
 
 from patchtide.aws.table import Item, Table, body, moment, value
+from patchtide.core import audit
 from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign
 from patchtide.core.due import wake_at
@@ -189,7 +191,9 @@ class Runs:
 
     def save(self, before: Run, after: Run, now: datetime) -> Run:
         """The run as kept, one version on. Raises Overtaken when it is no longer what was loaded."""
-        kept = replace(after, version=before.version + 1)
+        told = audit.lines(before, after, now)
+        sealed = replace(after, audited=before.audited + len(told), seal=told[-1].seal) if told else after
+        kept = replace(sealed, version=before.version + 1)
         stamp = uuid4().hex
         item = self._lasting(_run_item(kept, now, stamp))
         mine = self.table.put_if(item, "version = :before", {":before": before.version})
@@ -199,8 +203,14 @@ class Runs:
             for execution in kept.executions
             if execution not in known
         ]
-        _once(self.table, f"save {kept.id}", [mine, *changed], {"pk": item["pk"], "sk": item["sk"]}, stamp)
+        trail = [self.table.put_new(self._lasting(_audit_item(kept.id, line))) for line in told]
+        _once(self.table, f"save {kept.id}", [mine, *trail, *changed], {"pk": item["pk"], "sk": item["sk"]}, stamp)
         return kept
+
+    def audit(self, run: str) -> Iterator[audit.Line]:
+        """The audit trail of a run, from its first line on."""
+        for item in self.table.under(f"run#{run}", "audit#"):
+            yield audit.Line(int(str(item["sk"]).partition("#")[2]), str(item["text"]))
 
     def add_locations(self, run: str, wave: str, locations: Iterable[Location]) -> int:
         """How many locations the wave has, once these are written down. Those already there are left as they are."""
@@ -484,6 +494,10 @@ def _occurrence_item(run: Run, apart: str) -> dict[str, Any]:
 
 def _order_item(run: str, order: Order) -> dict[str, Any]:
     return {"pk": f"run#{run}", "sk": f"run#order#{order.id}", "body": body(order)}
+
+
+def _audit_item(run: str, line: audit.Line) -> dict[str, Any]:
+    return {"pk": f"run#{run}", "sk": f"audit#{line.number:06d}", "text": line.text}
 
 
 def _execution_item(run: str, execution: Execution) -> dict[str, Any]:

@@ -224,7 +224,8 @@ class Run:
     `version` counts saves: who saves must have loaded the latest. `told` is the state last written onto the item. `author`
     is the principal known to have written the campaign's version, and with `other_approver` may not approve it. `retry_of`
     is the run that this one tries again. `missed` counts earlier occurrences that nobody opened, since `missed_since`. `capped`
-    says that the stack limits how many instances are in flight.
+    says that the stack limits how many instances are in flight. `audited` counts the lines of the audit trail, `seal` is the last
+    one's.
     """
 
     id: str
@@ -251,6 +252,8 @@ class Run:
     missed: int = 0
     missed_since: datetime | None = None
     capped: bool = False
+    audited: int = 0
+    seal: str = ""
 
     @property
     def open(self) -> bool:
