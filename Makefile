@@ -24,6 +24,7 @@ TOOLS_READY := $(addprefix $(TOOLS)/,$(addsuffix /.ready,sam ministack awscli))
 
 TESTS ?=
 WORKERS ?= auto
+MINUTES ?= 60
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -34,7 +35,7 @@ WORKERS ?= auto
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z.\/]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z.\/-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(DEV_READY) $(TOOLS_READY) ## Install everything (demo, test and build do it by themselves)
@@ -53,6 +54,14 @@ test: setup ## Check format, lint, types and templates, then run the tests (TEST
 	@$(MAKE) --no-print-directory types template
 	@echo "Running the tests"
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+.PHONY: prove
+prove: $(DEV_READY) ## Try to make it patch twice, late or never, in about five minutes (out/prove.json)
+	@$(BIN)/python -m simulator.proof
+
+.PHONY: prove-long
+prove-long: $(DEV_READY) ## The same for as long as there is time (MINUTES=60)
+	@$(BIN)/python -m simulator.proof --minutes $(MINUTES)
 
 .PHONY: format
 format: $(DEV_READY) ## Write the code in the house format

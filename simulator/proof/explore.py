@@ -149,7 +149,7 @@ class _Worlds:
         world = self.scenario.build()
         for effect in effects:
             world.clock.advance_to(effect.at)
-            _apply(world, effect)
+            apply(world, effect)
         world.clock.advance_to(when)
         return world
 
@@ -160,7 +160,7 @@ class _Worlds:
         if known is not None and known in self.made and self.made[known].clock.now == effect.at:
             return known, self.made[known], self.answers[known]
         world = self.replayed(effects, effect.at)
-        answer = _apply(world, effect)
+        answer = apply(world, effect)
         number = self.keys.setdefault(name, len(self.keys) + 1)
         self.made[number], self.answers[number] = world, answer
         return number, world, answer
@@ -171,7 +171,8 @@ class _Worlds:
             del self.made[key]
 
 
-def _apply(world: World, effect: Effect) -> Params:
+def apply(world: World, effect: Effect) -> Params:
+    """Do to the world what was done, and say what it answers."""
     service = world.services[effect.service]
     name = next(
         name for name, operation in service.operations.items() if operation.perform.__name__ == effect.operation

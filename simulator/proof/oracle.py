@@ -456,7 +456,7 @@ def run_rows(history: History) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every run's raw row, by its id."""
     table = history.memory.tables.tables["RunsTable"]
     for (pk, sk), item in table.items.items():
-        if sk == "run" and pk.startswith("run#"):
+        if sk == "run" and pk.startswith("run#") and len(str(item["body"])) > 1:
             yield pk.removeprefix("run#"), _parsed(str(item["body"]))
 
 

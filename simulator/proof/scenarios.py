@@ -465,9 +465,11 @@ def nobody() -> Scenario:
     return replace(scenario, facts=facts)
 
 
-def outsider() -> Scenario:
+def outsider(*, onboarded: bool = False) -> Scenario:
     """One of two accounts never let the collector in."""
     scenario = made(Plan("outsider", _healthy("a1-0", "b1-0"), "failed", pace=60))
+    if onboarded:
+        return scenario
 
     def build() -> World:
         world = scenario.build()
@@ -503,6 +505,28 @@ def spliced() -> Scenario:
     nodes = _healthy("a1-0")
     item = {"installOverrideList": "s3://patches/{{ssm:/secret}}"}
     return made(Plan("spliced", nodes, "", item, sure=False, pace=60))
+
+
+def poisoned_less() -> Scenario:
+    """The same without the poison."""
+    return made(Plan("poisoned less", _healthy("a1-0"), "succeeded", pace=60))
+
+
+def poisoned() -> Scenario:
+    """Another campaign's registration and another run's row cannot be read at all."""
+    key = "poison"
+
+    def spoil(memory: Memory) -> None:
+        rows = (
+            {"pk": f"campaign#{key}", "sk": "registration", "due": "campaign", "changes": 1},
+            {"pk": f"run#{key}", "sk": "run", "due": "run", "version": 1, "phase": "running"},
+        )
+        for row in rows:
+            item = {**row, "body": "{", "dueAt": f"{BEGINS:%Y-%m-%dT%H:%M:%SZ}"}
+            memory.tables.put_item(TableName="RunsTable", Item=item)
+
+    people = (Action(BEGINS, "spoil", spoil),)
+    return made(Plan("poisoned", _healthy("a1-0"), "succeeded", people=people, pace=60))
 
 
 def order(at: datetime, run: str, kind: Kind, **said: Any) -> Action:
@@ -554,5 +578,6 @@ ALL: Mapping[str, Callable[[], Scenario]] = {
         outsider,
         twins,
         spliced,
+        poisoned,
     )
 }

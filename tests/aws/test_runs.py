@@ -1,4 +1,4 @@
-"""The runs table on moto's DynamoDB: what is counted once stays counted once."""
+"""The runs table, on moto's DynamoDB and on that of the in-memory door: what is counted once stays counted once."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,7 +25,11 @@ from patchtide.core.registration import accept, claimed
 from patchtide.core.roster import LocationState
 from patchtide.core.run import Execution, Run
 from patchtide.core.tally import Tally
+from simulator.clock import Clock
+from simulator.fleet import Organization
+from simulator.memory import Memory
 from simulator.template import ROOT, Template, load
+from simulator.world import World
 
 NOW = datetime(2026, 12, 12, 21, 45, tzinfo=UTC)
 WHERE = Location("111122223333", "eu-west-1")
@@ -41,13 +45,18 @@ CAMPAIGN = read(
 ).valid()
 
 
-@pytest.fixture
-def table() -> Iterator[Table]:
+@pytest.fixture(params=["moto", "memory"])
+def table(request: pytest.FixtureRequest) -> Iterator[Table]:
+    properties: Mapping[str, Any] = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1").of_type(
+        "AWS::DynamoDB::Table"
+    )["RunsTable"]
+    if request.param == "memory":
+        memory = Memory(World(Clock(NOW), Organization.build()))
+        memory.tables.make("runs", properties)
+        yield Table(memory.client("dynamodb"), "runs")
+        return
     with mock_aws():
         clients.dynamodb.cache_clear()
-        properties: Mapping[str, Any] = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1").of_type(
-            "AWS::DynamoDB::Table"
-        )["RunsTable"]
         wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
         clients.dynamodb().create_table(
             TableName="runs", BillingMode="PAY_PER_REQUEST", **{name: properties[name] for name in wanted}

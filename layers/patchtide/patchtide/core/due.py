@@ -55,6 +55,8 @@ from patchtide.core.run import (
 )
 from patchtide.core.states import STOPPED, ExecutionState, WaveState
 
+# How long before its window a wave stops waiting for the last answers: the others start in time, whoever is silent.
+ANSWERED = timedelta(minutes=1)
 HALTS = 3  # how often what waits is taken back around a cutoff; after that the fence has seen to the rest
 
 
@@ -92,7 +94,7 @@ def _due_wave(run: Run, wave: WaveRun, now: datetime) -> Iterator[Command]:
             patient = max(run.window_of(wave).start, known_since + PREPARE_LEAD)
             if wave.approval:  # people must be asked while there is time, whoever has not answered by then
                 patient = min(patient, known_since + GIVE_UP)
-            if now >= min(patient, last_start(run, wave)):
+            if now >= min(patient, last_start(run, wave)) - ANSWERED:
                 yield GiveUpTargets(wave.name)
             elif _unanswered(wave.targets_asked_at, now):
                 yield AskTargets(wave.name)
