@@ -72,3 +72,16 @@ def test_what_runs_every_minute_does_not_import_the_validator(name: str) -> None
                 waiting.append(path)
             seen.add(module)
     assert not {module for module in seen if module.startswith("pydantic")}
+
+
+def test_the_oracle_judges_by_no_rule_of_the_service() -> None:
+    oracle = ROOT / "simulator/proof/oracle.py"
+    assert not {name for name in imports(oracle) if name.split(".")[0] == "patchtide"}
+    # Nor by a scenario's own machinery: of that it knows the shape of what was meant, for the type checker alone.
+    assert {name for name in imports(oracle) if name.startswith("simulator.")} <= {
+        "simulator.automation",
+        "simulator.fleet",
+        "simulator.proof.history",
+        "simulator.proof.scenarios",
+        "simulator.runcommand",
+    }

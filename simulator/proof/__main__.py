@@ -37,6 +37,14 @@ from simulator.proof.work import Played
 
 OUT = Path("out/prove.json")
 YEAR = timedelta(days=365.25)
+LONG = (
+    "broken",
+    "crowded",
+    "disabled",
+    "paused",
+    "shutting",
+    "twins",
+)  # so many minutes alike that deaths and lost answers are enough
 SHARES = 12  # into which the pairs of faults of the reference campaign are divided
 
 
@@ -45,7 +53,7 @@ class Plan:
     """How much is tried."""
 
     singles: tuple[str, ...] = tuple(scenarios.ALL)
-    pairs: int = 3  # shares of the reference's pairs of faults
+    pairs: int = 2  # shares of the reference's pairs of faults
     triples: bool = True
     seeds: int = 9_000
     compared: int = 1_000
@@ -66,11 +74,13 @@ class Sum:
     simulated: timedelta = timedelta(0)
     injected: Counter[str] = field(default_factory=Counter)
     violations: list[tuple[str, str]] = field(default_factory=list)
+    spent: Counter[str] = field(default_factory=Counter)  # seconds of a core, by what they were spent on
     killed: dict[str, str] = field(default_factory=dict)
     survived: list[str] = field(default_factory=list)
 
-    def take(self, task: Task, came: object) -> None:
-        """Add what a task found."""
+    def take(self, task: Task, came: object, seconds: float) -> None:
+        """Add what a task found, and how long it took."""
+        self.spent[task.name] += round(seconds)
         if isinstance(came, Found):
             # The undisturbed history, and those with fewer faults, belong to every share.
             self.explored[task.faults] += came.histories[task.faults]
@@ -115,7 +125,7 @@ def tasks(plan: Plan) -> Iterator[Task]:
         shares = 4 if name == "reference" else 1
         for share in range(shares):
             faults = 0 if name == "poisoned" else 1  # what cannot be read keeps every minute busy
-            run = partial(work.explored, name, faults, kills_only=False, share=(share, shares))
+            run = partial(work.explored, name, faults, kills_only=name in LONG, share=(share, shares))
             yield Task("single faults", run, 15 if name in ("reference", "twins", "shutting") else 6, name, faults)
     for mutant in plan.mutants:
         yield Task("mutants", partial(judged, mutant), 2, mutant=mutant)
@@ -155,6 +165,8 @@ def logs(seeds: int) -> Iterator[str]:
 def prove(plan: Plan, console: Console, minutes: float | None = None) -> Sum:
     """All of a plan, with progress; with `minutes`, then the rest of the reference's pairs and new seeds until they are over."""
     total, began = Sum(), time.monotonic()
+    work.played(range(2))  # templates and service models are read here, once, and not in every process
+    work.explored("single", 0, kills_only=True)
     todo = sorted(tasks(plan), key=lambda task: -task.weight)
     columns = (
         TextColumn("{task.description}"),
@@ -164,14 +176,14 @@ def prove(plan: Plan, console: Console, minutes: float | None = None) -> Sum:
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("proving", total=sum(task.weight for task in todo))
-        for task, came in _done(todo):
-            total.take(task, came)
+        for task, came, seconds in _done(todo):
+            total.take(task, came, seconds)
             progress.update(bar, advance=task.weight, description=f"{task.name:20}")
             _tell(console, total)
     if minutes is not None:
         until = began + minutes * 60
-        for task, came in _done(_more(plan), until):
-            total.take(task, came)
+        for task, came, seconds in _done(_more(plan), until):
+            total.take(task, came, seconds)
             console.print(f"{(time.monotonic() - began) / 60:6.1f} min  {task.name}: {_line(total)}", markup=False)
             _tell(console, total)
     return total
@@ -187,8 +199,8 @@ def _more(plan: Plan) -> Iterator[Task]:
         first += 100
 
 
-def _done(todo: Any, until: float | None = None) -> Iterator[tuple[Task, object]]:
-    """The tasks as they are done, each in a process of its own; with `until`, no more are begun after it."""
+def _done(todo: Any, until: float | None = None) -> Iterator[tuple[Task, object, float]]:
+    """The tasks as they are done, with their seconds, each in a process of its own; with `until`, no more are begun after it."""
     workers = os.cpu_count() or 2
     context = get_context("fork")
     waiting = iter(todo)
@@ -208,21 +220,22 @@ def _done(todo: Any, until: float | None = None) -> Iterator[tuple[Task, object]
         for ready in wait(list(going)):
             task, process = going.pop(ready)
             try:
-                came = cast("Any", ready).recv()
+                came, seconds = cast("Any", ready).recv()
             except EOFError:
-                came = RuntimeError(f"{task.name} {task.scenario} died")
+                came, seconds = RuntimeError(f"{task.name} {task.scenario} died"), 0.0
             process.join()
             if isinstance(came, BaseException):
                 raise came
-            yield task, came
+            yield task, came, seconds
 
 
 def _work(task: Task, pipe: Any) -> None:
+    began = time.monotonic()
     try:
         came = task.run()
-        pipe.send(came if isinstance(came, str) or task.mutant is None else str(came))
     except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
-        pipe.send(RuntimeError(f"{task.name} {task.scenario} {task.mutant and task.mutant.guard}: {error!r}"))
+        came = RuntimeError(f"{task.name} {task.scenario} {task.mutant and task.mutant.guard}: {error!r}")
+    pipe.send((came, time.monotonic() - began))
 
 
 _said: set[tuple[str, str]] = set()
@@ -320,6 +333,8 @@ def main() -> int:
     asked.out.parent.mkdir(exist_ok=True)
     asked.out.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     console.print_json(json.dumps(made))
+    spent = ", ".join(f"{seconds} on {what}" for what, seconds in total.spent.most_common())
+    console.print(f"Seconds of a core: {spent}", markup=False, highlight=False)
     return 1 if total.violations or total.survived else 0
 
 

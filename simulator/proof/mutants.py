@@ -21,7 +21,8 @@ FRESH = ("patchtide", "simulator.memory", "simulator.proof")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A guard that is taken out. `looks` are scenarios, with how many faults: `single:1`; or `seeds:kind:count`."""
+    """A guard that is taken out. `looks` are scenarios, with how many faults, and a k for deaths and lost answers alone:
+    `single:1k`; or `seeds:kind:count`."""
 
     guard: str
     module: str
@@ -37,21 +38,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.aws.automation",
         "start_automation_execution(**json.loads(request))",
         'start_automation_execution(**(json.loads(request) | {"ClientToken": str(__import__("uuid").uuid4())}))',
-        ("single:1",),
+        ("single:1k",),
     ),
     Mutant(
         "a start that nobody answered is found, not sent again, once its token is old",
         "patchtide.core.due",
         "return now < first + TOKEN_TRUST and now < last_start(run, wave)",
         "return now < last_start(run, wave)",
-        ("forgetful:1",),
+        ("forgetful:1k",),
     ),
     Mutant(
         "what is found by its tag is not started again",
         "patchtide.flow.dispatcher",
         "yield Started(execution.key, found, at.now()) if found else NotThere(execution.key)",
         "yield NotThere(execution.key)",
-        ("forgetful:1",),
+        ("forgetful:1k",),
     ),
     Mutant(
         "an occurrence is claimed once: the registration is as it was read, and the run is new",
@@ -270,7 +271,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.core.due",
         "for alert in run.alerts if _unanswered(alert.asked_at, now)]",
         "for alert in run.alerts if alert.asked_at is None]",
-        ("single:1",),
+        ("single:1k",),
     ),
     Mutant(
         "a run that ended wants attention until people have heard of it",
@@ -284,7 +285,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.core.due",
         "    return asked_at is None or now >= asked_at + patience",
         "    return asked_at is None",
-        ("single:1",),
+        ("single:1k",),
     ),
     Mutant(
         "one answer that an execution is not known is not believed",
@@ -331,7 +332,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.core.audit",
         "    if new.asked_at and new.asked_at != (old.asked_at if old else None):",
         "    if new.id and not (old and old.id):",
-        ("single:1",),
+        ("single:1k",),
     ),
     Mutant(
         "a line of the audit trail seals the one before",

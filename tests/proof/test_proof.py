@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from simulator.proof.mutants import MUTANTS, patched
 from simulator.proof.oracle import Memo, final
 from simulator.proof.seeds import story
 from simulator.template import ROOT
+from tests.values import a_run
+
+NOW = datetime(2026, 12, 12, 22, 0, tzinfo=UTC)
 
 KEYS = [
     "boundaryCalls",
@@ -81,6 +85,18 @@ def test_a_red_history_names_the_fault_that_replays_it() -> None:
         found = Explorer(scenario.__class__(**{**scenario.__dict__, "facts": facts}), 0).explore()
     assert any(how == "no fault" and "ended succeeded, not halted" in what for how, what in found.violations)
     assert any("INV-1" in what for _, what in found.violations)
+
+
+def test_a_value_that_is_replaced_swiftly_is_the_one_that_replace_gives() -> None:
+    core = [name for name in sys.modules if name.startswith("patchtide.core.")]
+    named = {kind for name in core for kind in vars(sys.modules[name]).values() if dataclasses.is_dataclass(kind)}
+    kinds = {kind for kind in named if kind.__module__.startswith("patchtide.core.")}
+    assert kinds
+    assert not [kind for kind in kinds if hasattr(kind, "__post_init__") or hasattr(kind, "__slots__")]
+    run = a_run("web", NOW, NOW)
+    changed = dataclasses.replace(run, version=7, told="running")
+    assert work.replaced(run, version=7, told="running") == changed
+    assert run.version == 0
 
 
 # --- it counts --------------------------------------------------------------------------------------------------------
