@@ -513,5 +513,6 @@ def _table_resources() -> dict[str, Mapping[str, Any]]:
 
 
 def rendered(call: Call) -> str:
-    """The call's parameters as one line that sorts the same in every process."""
-    return json.dumps(call.params, sort_keys=True, default=str)
+    """The call as one line, with who asks and where, that reads the same in every process."""
+    where = f"{call.caller.account} {call.caller.region}"
+    return f"{where} {call.name} {json.dumps(call.params, sort_keys=True, default=str)}"

@@ -314,7 +314,7 @@ class History:
             return answer
         if call.reads:
             if self.disturb is not None:
-                self.last[f"{call.name} {rendered(call)}"] = answer
+                self.last[rendered(call)] = answer
         else:
             self.effects.append(
                 Effect(self.now, call.service, call.operation, call.params, call.caller, call.worker, held_back)
@@ -381,7 +381,7 @@ class History:
             self.memory.tables.stale = 2
             return self._perform(call, perform)
         # DynamoDB's strong reads and a role's keys are never old.
-        known = self.last.get(f"{call.name} {rendered(call)}") if call.service == "ssm" else None
+        known = self.last.get(rendered(call)) if call.service == "ssm" else None
         return known if known is not None else self._perform(call, perform)
 
     def _partial(self, call: Call, perform: Perform) -> Params:
