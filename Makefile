@@ -56,7 +56,7 @@ test: setup ## Check format, lint, types and templates, then run the tests (TEST
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 .PHONY: prove
-prove: $(DEV_READY) ## Try to make it patch twice, late or never, in about five minutes (out/prove.json)
+prove: $(DEV_READY) ## Try to make it patch twice, late or never, in some minutes (out/prove.json)
 	@$(BIN)/python -m simulator.proof
 
 .PHONY: prove-long
