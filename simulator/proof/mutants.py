@@ -153,8 +153,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the runbook is the one that the run was prepared for",
         "patchtide.flow.permits",
-        "    if run.runbook and found.hash != run.runbook.hash:",
-        "    if False:",
+        "    changed = run.changed_runbook(found)",
+        '    changed = ""',
         ("swapped:0",),
     ),
     Mutant(

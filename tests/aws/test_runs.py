@@ -1,5 +1,6 @@
 """The runs table, on moto's DynamoDB and on that of the in-memory door: what is counted once stays counted once."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from patchtide.core.pause import Pause
 from patchtide.core.registration import accept, claimed
 from patchtide.core.roster import LocationState
 from patchtide.core.run import Execution, Run
+from patchtide.core.states import ExecutionState
 from patchtide.core.tally import Tally
 from simulator.clock import Clock
 from simulator.fleet import Organization
@@ -306,3 +308,17 @@ def test_a_run_is_reopened_once_and_is_found_under_its_campaign(registry: Regist
     registry.reopen(again)
     assert runs.load(again.id).run == saved
     assert set(registry.runs_of("dev", 9)) == {run.id, again.id}
+
+
+def test_each_save_adds_its_lines_to_the_audit_trail_and_each_line_seals_the_one_before(runs: Runs, run: Run) -> None:
+    planned = Execution("all", 1, "{}", 1, "token-1")
+    first = runs.save(run, replace(run, executions=(planned,)), NOW)
+    asked = replace(planned, state=ExecutionState.STARTING, asked_at=NOW, first_asked_at=NOW)
+    second = runs.save(first, replace(first, executions=(asked,)), NOW)
+    started = replace(asked, state=ExecutionState.RUNNING, id="e-1", started_at=NOW)
+    third = runs.save(second, replace(second, executions=(started,)), NOW)
+    trail = list(runs.audit(run.id))
+    assert [json.loads(line.text)["what"] for line in trail] == ["start asked", "started"]
+    assert [json.loads(line.text)["before"] for line in trail] == ["", trail[0].seal]
+    assert (third.audited, third.seal) == (2, trail[1].seal)
+    assert runs.load(run.id).run.seal == trail[1].seal

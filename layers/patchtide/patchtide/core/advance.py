@@ -151,9 +151,7 @@ def _listed(run: Run, seen: Listed) -> Run:
     wave = run.wave(seen.wave)
     if wave.state is not WaveState.PLANNED:
         return run
-    if run.runbook and run.runbook.hash != seen.runbook.hash:
-        # What an earlier wave proved, it proved of another runbook.
-        reason = f"the runbook changed during the run, from version {run.runbook.version} to {seen.runbook.version}"
+    if reason := run.changed_runbook(seen.runbook):  # what an earlier wave proved, it proved of another
         return with_wave(run, moved(wave, Move.UNPREPARABLE, reason=reason))
     found = replace(wave, locations=seen.locations, listed_at=seen.at)
     move = Move.LISTED if seen.locations else Move.FOUND_NOTHING

@@ -305,6 +305,12 @@ class Run:
         """The executions of one wave."""
         return tuple(execution for execution in self.executions if execution.wave == wave)
 
+    def changed_runbook(self, found: RunbookFacts) -> str:
+        """Why the runbook is no longer the one that the run was prepared for; empty when it is, or none was seen yet."""
+        if self.runbook is None or self.runbook.hash == found.hash:
+            return ""
+        return f"the runbook changed during the run, from version {self.runbook.version} to {found.version}"
+
     def answered(self, order: str) -> Answered | None:
         """What the run said to the order, when it has taken it in."""
         return next((one for one in self.orders if one.order.id == order), None)

@@ -43,7 +43,7 @@ def take(campaign: str, at: Intake) -> None:
         if held and not held.deleted:
             at.registry.save(retired(held))
         return
-    written = {key: value for key, value in item.items() if key not in SERVICE_FIELDS}
+    written = _written(item)
     fingerprint = digest(written)
     if item.get("specHash") == fingerprint and (item.get("status") == "INVALID" or _stands(held, fingerprint)):
         return
@@ -72,8 +72,12 @@ def sweep(at: Intake) -> None:
 
 def _unknown(item: Mapping[str, object]) -> bool:
     """Whether the item is not as it was when it was taken or refused last."""
-    written = {key: value for key, value in item.items() if key not in SERVICE_FIELDS}
-    return item.get("specHash") != digest(written)
+    return item.get("specHash") != digest(_written(item))
+
+
+def _written(item: Mapping[str, object]) -> dict[str, object]:
+    """What people wrote of it."""
+    return {key: value for key, value in item.items() if key not in SERVICE_FIELDS}
 
 
 def _author(item: Mapping[str, object], fingerprint: str) -> str:

@@ -92,11 +92,8 @@ def unchanged(run: Run, spec: Campaign, at: Guards) -> Verdict:
         found = at.automation.runbook(spec.runbook)
     except CloudError as error:
         return Verdict("wait", f"whether the runbook changed could not be read: {error.message}")
-    if run.runbook and found.hash != run.runbook.hash:
-        return Verdict(
-            "no", f"the runbook changed during the run, from version {run.runbook.version} to {found.version}"
-        )
-    return YES
+    changed = run.changed_runbook(found)
+    return Verdict("no", changed) if changed else YES
 
 
 def quiet(run: Run, wave: WaveRun, at: Guards) -> Verdict:
@@ -158,13 +155,12 @@ def at_opening(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Seen:
     alarms = quiet(run, wave, at)
     if alarms.answer == "no":
         return Permitted(wave.name, alarms, "halted")
-    same = unchanged(run, spec, at)
-    if same.answer == "no":
-        return Permitted(wave.name, same, "halted")
     found = opening(spec, at.now(), at)
     if not found.open and found.sure:
         return _closed(run, wave, spec, found, at)
     verdict = permitted(run, wave, spec, at)
+    if verdict.answer == "no" and (same := unchanged(run, spec, at)).answer == "no":
+        return Permitted(wave.name, same, "halted")
     return Permitted(wave.name, verdict if verdict else Verdict("wait", verdict.reason))
 
 

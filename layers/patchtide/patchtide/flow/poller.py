@@ -250,9 +250,8 @@ def _give_up(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
 
 def _publish(run: Run, command: Publish, at: Poller) -> Iterator[Seen]:
     alert = compose(command.kind, command.wave, command.about, _briefing(run, at))
-    if not at.runs.has_alert(
-        run.id, alert
-    ):  # who died after telling, and before it could say so, has told all the same
+    # Who died after telling, and before it could say so, has told all the same.
+    if not at.runs.has_alert(run.id, alert):
         at.alerts.publish(alert)
         at.runs.keep_alert(run.id, alert, at.now())
     yield Published((command.kind, command.wave, command.about))
