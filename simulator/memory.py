@@ -14,6 +14,7 @@ import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -40,7 +41,7 @@ from patchtide.flow.intake import Intake, sweep, take
 from patchtide.flow.permits import Guards
 from patchtide.flow.poller import Poller, poll
 from simulator.fleet import ADMINISTRATION_ROLE
-from simulator.protocol import Caller, Params, ServiceError
+from simulator.protocol import Caller, Params, ServiceError, operation_name
 from simulator.tables import CancelledError, Tables
 from simulator.template import ROOT, load
 from simulator.world import World
@@ -108,11 +109,6 @@ class Boundary:
             raise refusal(error.code, error.message, operation, error.status, error) from error
 
 
-def pascal(operation: str) -> str:
-    """An operation as AWS writes it."""
-    return "".join(part.capitalize() for part in operation.split("_"))
-
-
 def refusal(
     code: str, message: str, operation: str, status: int = 400, cause: ServiceError | None = None
 ) -> ClientError:
@@ -153,7 +149,7 @@ class Api:
 
     def get_paginator(self, operation: str) -> Paginator:
         """The operation, page after page."""
-        return Paginator(getattr(self, operation), _pagination(self._service)[pascal(operation)])
+        return Paginator(getattr(self, operation), _pagination(self._service)[operation_name(self._service, operation)])
 
 
 @dataclass(frozen=True)
@@ -216,8 +212,6 @@ class Memory:
 
     world: World
     max_in_flight: int = 0
-    other_approver: bool = False
-    default_regions: tuple[str, ...] = ()
     checked: bool = True  # whether requests and answers are held against AWS's models
     boundary: Boundary = field(default_factory=Boundary)
     tables: Tables = field(default_factory=Tables)
@@ -262,11 +256,9 @@ class Memory:
         return Session(self, key)
 
     def _of_world(self, service: str) -> Callable[[Caller, str, Params], Params]:
-        known = self.world.services[service]
-        names = {operation.perform.__name__: name for name, operation in known.operations.items()}
         # The world may be replaced by one like it, so it is looked up with every call.
         return lambda caller, operation, params: self.world.services[service].answer(
-            names.get(operation) or pascal(operation), params, caller, checked=self.checked
+            operation_name(service, operation), params, caller, checked=self.checked
         )
 
     def _sqs(self, _: Caller, operation: str, params: Params) -> Params:
@@ -334,7 +326,7 @@ class Memory:
                 registry=Registry(table),
                 runs=Runs(table, RETENTION, self.now),
                 alerts=Alerts(self.client("sns"), TOPIC),
-                default_regions=self.default_regions or (self.world.hub_region,),
+                default_regions=(self.world.hub_region,),
                 now=self.now,
             )
 
@@ -366,7 +358,7 @@ class Memory:
                     f"arn:aws:iam::{self.world.organization.hub}:role/{ADMINISTRATION_ROLE}",
                     self.max_in_flight,
                 ),
-                other_approver=self.other_approver,
+                other_approver=False,
                 now=self.now,
             )
 
@@ -431,8 +423,13 @@ class Memory:
         with self._as("collector"):
             collect(inquiries.read(message), self.collector())
 
-    def _as(self, worker: str) -> _As:
-        return _As(self.boundary, worker)
+    @contextmanager
+    def _as(self, worker: str) -> Iterator[None]:
+        before, self.boundary.worker = self.boundary.worker, worker
+        try:
+            yield
+        finally:
+            self.boundary.worker = before
 
     # --- what people write -------------------------------------------------------------------------------------------
 
@@ -453,31 +450,15 @@ class Memory:
         """The raw rows of a partition of the runs table."""
         return self.tables.tables["RunsTable"].under(pk, prefix)
 
-    def quietly(self) -> _Quiet:
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
         """Calls in here are the simulator's own: nobody watches or counts them."""
-        return _Quiet(self.boundary)
-
-
-class _As:
-    def __init__(self, boundary: Boundary, worker: str) -> None:
-        self.boundary, self.worker, self.before = boundary, worker, boundary.worker
-
-    def __enter__(self) -> None:
-        self.boundary.worker = self.worker
-
-    def __exit__(self, *_: object) -> None:
-        self.boundary.worker = self.before
-
-
-class _Quiet:
-    def __init__(self, boundary: Boundary) -> None:
-        self.boundary, self.watch, self.calls = boundary, boundary.watch, boundary.calls
-
-    def __enter__(self) -> None:
+        watch, calls = self.boundary.watch, self.boundary.calls
         self.boundary.watch = None
-
-    def __exit__(self, *_: object) -> None:
-        self.boundary.watch, self.boundary.calls = self.watch, self.calls
+        try:
+            yield
+        finally:
+            self.boundary.watch, self.boundary.calls = watch, calls
 
 
 @dataclass(frozen=True)

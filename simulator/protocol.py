@@ -340,12 +340,21 @@ class Service:
 @cache
 def _operations(kind: type[Service]) -> dict[str, OperationModel]:
     """The operations that a service does, by the names of their methods."""
-    model = service_model(kind.name)
-    by_method = {xform_name(operation): operation for operation in model.operation_names}
+    model, by_method = service_model(kind.name), _by_method(kind.name)
     found = sorted(_public(kind))
     if strange := [method for method in found if method not in by_method]:
         raise BrokenDoubleError(f"{kind.name} has no operation for {kind.__name__}.{strange[0]}")
     return {method: model.operation_model(by_method[method]) for method in found}
+
+
+@cache
+def _by_method(service: str) -> dict[str, str]:
+    return {xform_name(operation): operation for operation in service_model(service).operation_names}
+
+
+def operation_name(service: str, method: str) -> str:
+    """AWS's name of the operation that boto3 names so."""
+    return _by_method(service).get(method, method)
 
 
 def _public(kind: type[Service]) -> set[str]:

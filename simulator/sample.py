@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -89,20 +90,25 @@ def world_on(clock: Clock, seed: int, switches: Switches | None = None) -> World
 def onboard(made: World, account: str, root: Path = ROOT) -> None:
     """Deploy the spoke's runbooks into every Region of an account."""
     for region in sorted(made.organization.accounts[account].regions):
-        spoke = Template(load(root / "spoke/template.yaml"), account, region, SPOKE_PARAMETERS)
-        for properties in spoke.of_type("AWS::SSM::Document").values():
-            create_document(made, account, region, properties)
+        deploy(made, root / "spoke/template.yaml", account, region)
 
 
-def create_document(made: World, account: str, region: str, properties: Mapping[str, Any]) -> None:
-    """Create what an AWS::SSM::Document resource says."""
-    made.documents.create(
-        account,
-        region,
+def deploy(made: World, path: Path, account: str, region: str) -> None:
+    """Create the runbooks of a template in one Region of an account."""
+    for document in _runbooks(path, account, region):
+        made.documents.create(account, region, dict(document))
+
+
+@cache
+def _runbooks(path: Path, account: str, region: str) -> tuple[Mapping[str, Any], ...]:
+    """The runbooks that a template deploys there, as CreateDocument takes them."""
+    documents = Template(load(path), account, region, SPOKE_PARAMETERS).of_type("AWS::SSM::Document")
+    return tuple(
         {
             "Name": properties["Name"],
             "Content": json.dumps(properties["Content"]),
             "DocumentType": properties["DocumentType"],
             "DocumentFormat": "JSON",
-        },
+        }
+        for properties in documents.values()
     )

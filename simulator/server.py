@@ -22,7 +22,7 @@ from simulator import sample
 from simulator.clock import PacedClock
 from simulator.ministack import Ministack, free_port
 from simulator.protocol import Door, Request
-from simulator.template import ROOT, Template, load
+from simulator.template import ROOT, load
 from simulator.world import World
 
 STACK = "patchtide"
@@ -66,9 +66,7 @@ def _deploy(world: World, ministack: Ministack, url: str) -> None:
     variables = document["Globals"]["Function"].setdefault("Environment", {}).setdefault("Variables", {})
     variables.update({f"AWS_ENDPOINT_URL_{name}": url for name in OURS})
     ministack.deploy(STACK, document, {"DefaultRegions": ",".join(sample.REGIONS)}, ROOT)
-    hub = Template(document, sample.HUB, REGION)
-    for properties in hub.of_type("AWS::SSM::Document").values():
-        sample.create_document(world, sample.HUB, REGION, properties)
+    sample.deploy(world, ROOT / "template.yaml", sample.HUB, REGION)
 
 
 @contextmanager

@@ -55,18 +55,23 @@ def condition(text: str) -> Test:
 
 
 def _any(words: list[str]) -> tuple[Test, list[str]]:
-    left, rest = _all(words)
-    while rest and rest[0] == "OR":
-        right, rest = _all(rest[1:])
-        left = _either(left, right)
-    return left, rest
+    return _joined(words, "OR", _all, _either)
 
 
 def _all(words: list[str]) -> tuple[Test, list[str]]:
-    left, rest = _one(words)
-    while rest and rest[0] == "AND":
-        right, rest = _one(rest[1:])
-        left = _both(left, right)
+    return _joined(words, "AND", _one, _both)
+
+
+def _joined(
+    words: list[str],
+    word: str,
+    part: Callable[[list[str]], tuple[Test, list[str]]],
+    join: Callable[[Test, Test], Test],
+) -> tuple[Test, list[str]]:
+    left, rest = part(words)
+    while rest and rest[0] == word:
+        right, rest = part(rest[1:])
+        left = join(left, right)
     return left, rest
 
 

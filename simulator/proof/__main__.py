@@ -9,20 +9,21 @@ python -m simulator.proof --scenario single --faults "A@59 B@71"
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -86,7 +87,7 @@ class Sum:
             self.seeds += came.seeds
             self.simulated += came.simulated
             self.injected.update(came.injected)
-            self.violations += [(f"--{name.replace(' ', ' ')}", what) for name, what in came.violations]
+            self.violations += [(f"--{name}", what) for name, what in came.violations]
         elif task.mutant is not None:
             if came:
                 self.killed[task.mutant.guard] = str(came)
@@ -160,6 +161,7 @@ def logs(seeds: int) -> Iterator[str]:
 def prove(plan: Plan, console: Console, minutes: float | None = None) -> Sum:
     """All of a plan, with progress; with `minutes`, then the rest of the reference's pairs and new seeds until they are over."""
     total, began = Sum(), time.monotonic()
+    told = began
     work.played(range(2))  # templates and service models are read here, once, and not in every process
     work.explored("single", 0, kills_only=True)
     todo = sorted(tasks(plan), key=lambda task: -task.weight)
@@ -175,12 +177,15 @@ def prove(plan: Plan, console: Console, minutes: float | None = None) -> Sum:
             total.take(task, came, seconds)
             progress.update(bar, advance=task.weight, description=f"{task.name:20}")
             _tell(console, total)
-    if minutes is not None:
-        until = began + minutes * 60
-        for task, came, seconds in _done(_more(plan), until):
+            if not console.is_terminal and time.monotonic() > told + 30:
+                told = time.monotonic()
+                console.print(_line(total, told - began), markup=False, highlight=False)
+    more = _more(plan)
+    while minutes is not None and time.monotonic() < began + minutes * 60:
+        for task, came, seconds in _done(list(islice(more, 8))):
             total.take(task, came, seconds)
-            console.print(f"{(time.monotonic() - began) / 60:6.1f} min  {task.name}: {_line(total)}", markup=False)
             _tell(console, total)
+        console.print(_line(total, time.monotonic() - began), markup=False, highlight=False)
     return total
 
 
@@ -194,43 +199,25 @@ def _more(plan: Plan) -> Iterator[Task]:
         first += 100
 
 
-def _done(todo: Any, until: float | None = None) -> Iterator[tuple[Task, object, float]]:
-    """The tasks as they are done, with their seconds, each in a process of its own; with `until`, no more are begun after it."""
-    workers = os.cpu_count() or 2
-    context = get_context("fork")
-    waiting = iter(todo)
-    going: dict[Any, tuple[Task, Any]] = {}
-    while True:
-        while len(going) < workers and (until is None or time.monotonic() < until):
-            task = next(waiting, None)
-            if task is None:
-                break
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(task, theirs))
-            process.start()
-            theirs.close()
-            going[ours] = (task, process)
-        if not going:
-            return
-        for ready in wait(list(going)):
-            task, process = going.pop(ready)
-            try:
-                came, seconds = cast("Any", ready).recv()
-            except EOFError:
-                came, seconds = RuntimeError(f"{task.name} {task.scenario} died"), 0.0
-            process.join()
+def _done(todo: Sequence[Task]) -> Iterator[tuple[Task, object, float]]:
+    """The tasks as they are done, with their seconds; each in a process of its own, since a mutant spoils its own."""
+    gc.collect()
+    gc.freeze()  # what is here by now is shared by all, and nobody has to look through it
+    with get_context("fork").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
+        for number, came, seconds in pool.imap_unordered(_work, enumerate(todo), chunksize=1):
             if isinstance(came, BaseException):
                 raise came
-            yield task, came, seconds
+            yield todo[number], came, seconds
 
 
-def _work(task: Task, pipe: Any) -> None:
+def _work(numbered: tuple[int, Task]) -> tuple[int, object, float]:
+    number, task = numbered
     began = time.monotonic()
     try:
         came = task.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
         came = RuntimeError(f"{task.name} {task.scenario} {task.mutant and task.mutant.guard}: {error!r}")
-    pipe.send((came, time.monotonic() - began))
+    return number, came, time.monotonic() - began
 
 
 _said: set[tuple[str, str]] = set()
@@ -249,9 +236,9 @@ def _tell(console: Console, total: Sum) -> None:
             console.print(f"SURVIVED without the guard: {guard}", markup=False, style="red")
 
 
-def _line(total: Sum) -> str:
+def _line(total: Sum, seconds: float) -> str:
     return (
-        f"{total.explored[1]:,} + {total.explored[2]:,} + {total.explored[3]:,} histories with 1, 2, 3 faults, "
+        f"{seconds / 60:6.1f} min  {total.explored[1]:,} + {total.explored[2]:,} + {total.explored[3]:,} histories with 1, 2, 3 faults, "
         f"{total.seeds:,} seeds, {len(total.violations)} violations"
     )
 

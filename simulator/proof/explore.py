@@ -12,7 +12,7 @@ import heapq
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from simulator.memory import Call, Mail, Message, Perform
 from simulator.proof.faults import AFTER, BEFORE, KINDS, LIFE, Fault, modes
 from simulator.proof.history import Effect, History, Late, Scenario
 from simulator.proof.oracle import Memo, Verdict, final, judge
-from simulator.protocol import Params
+from simulator.protocol import Params, operation_name
 from simulator.tables import Item, Table, Tables
 from simulator.world import World
 
@@ -61,21 +61,8 @@ class Found:
 
     calls: int = 0  # of the undisturbed history
     histories: Counter[int] = field(default_factory=Counter)  # by how many faults they had
-    played: int = 0  # minutes
-    states: int = 0
     injected: Counter[str] = field(default_factory=Counter)
     violations: list[tuple[str, str]] = field(default_factory=list)  # the faults, and what was violated
-    seconds: float = 0.0
-
-    def add(self, other: Found) -> None:
-        """Take in what another exploration found."""
-        self.calls = max(self.calls, other.calls)
-        self.histories.update(other.histories)
-        self.played += other.played
-        self.states += other.states
-        self.injected.update(other.injected)
-        self.violations += other.violations
-        self.seconds += other.seconds
 
 
 class _Moved(History):
@@ -94,7 +81,7 @@ class _Moved(History):
 
     def _change(self, call: Call, held_back: timedelta) -> Params:
         """The call changes the world: from here on it is another world than that of those who did not call."""
-        effect = Effect(self.now, call.service, call.operation, call.params, call.caller, call.worker, held_back)
+        effect = Effect(self.now, call.service, call.operation, call.params, call.caller, held_back)
         keys = self.memory.world.identities
         self.key, self.memory.world, answer = self.worlds.after(self.key, tuple(self.effects), effect)
         self.memory.world.identities = keys
@@ -155,7 +142,7 @@ class _Worlds:
 
     def after(self, key: int, effects: tuple[Effect, ...], effect: Effect) -> tuple[int, World, Params]:
         """The world after one more effect, with what it answered. Raises ServiceError where it refuses."""
-        name = (key, effect.at, effect.operation, json.dumps(effect.params, sort_keys=True), effect.caller.account)
+        name = (key, effect.at, effect.operation, json.dumps(effect.params, sort_keys=True), effect.caller)
         known = self.keys.get(name)
         if known is not None and known in self.made and self.made[known].clock.now == effect.at:
             return known, self.made[known], self.answers[known]
@@ -174,10 +161,7 @@ class _Worlds:
 def apply(world: World, effect: Effect) -> Params:
     """Do to the world what was done, and say what it answers."""
     service = world.services[effect.service]
-    name = next(
-        name for name, operation in service.operations.items() if operation.perform.__name__ == effect.operation
-    )
-    return service.answer(name, effect.params, effect.caller)
+    return service.answer(operation_name(effect.service, effect.operation), effect.params, effect.caller)
 
 
 class Explorer:
@@ -191,7 +175,6 @@ class Explorer:
         kills_only: bool = False,
         share: tuple[int, int] = (0, 1),
         first_only: bool = False,
-        tick: Callable[[Explorer], None] = lambda _: None,
     ) -> None:
         self.scenario, self.faults, self.kills_only, self.share = scenario, faults, kills_only, share
         self.first_only = first_only  # whether one violation is enough
@@ -203,7 +186,6 @@ class Explorer:
         self.pushed = 0
         self.prints: dict[int, tuple[Item, int]] = {}
         self.reference: Verdict | None = None
-        self.tick = tick
 
     def explore(self) -> Found:
         """What came of all of them."""
@@ -217,7 +199,6 @@ class Explorer:
                 self.worlds.keep_only({one.world for one in self.waiting.values()} | {state.world})
                 last = at
             self._expand(state)
-            self.tick(self)
         return self.found
 
     def _reference(self) -> Verdict:
@@ -244,7 +225,6 @@ class Explorer:
 
     def _expand(self, state: State) -> None:
         """The state's next minute: as it is, and with each fault that it may meet."""
-        self.found.states += 1
         if state.over:
             self._end(state)
             return
@@ -278,7 +258,6 @@ class Explorer:
         engine = self.engine
         self._load(state)
         engine.disturb = None if fault is None else lambda call: fault.mode if call.number == fault.at else None
-        self.found.played += 1
         engine.step(state.at)
         memo, wrong = judge(engine, state.memo)
         if wrong:
@@ -379,11 +358,3 @@ class Explorer:
 def _print(key: tuple[str, ...], item: Item) -> int:
     told = frozenset((name, str(value)) for name, value in item.items() if name not in _UNTOLD)
     return hash((key, told, _COUNTERS.sub("", str(item.get("body", "")))))
-
-
-def all_faults(text: str) -> Iterator[str]:
-    """The faults of a line as a violation names them."""
-    yield from text.split()
-
-
-__all__ = ["Explorer", "Found"]

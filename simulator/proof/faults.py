@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cache
 
 from simulator.memory import Call
-from simulator.protocol import service_model
+from simulator.protocol import operation_name, service_model
 
 
 class Killed(BaseException):
@@ -132,8 +132,6 @@ def modes(call: Call, *, kills_only: bool = False) -> Iterator[str]:
 @cache
 def codes(service: str, operation: str) -> tuple[str, ...]:
     """The error codes that AWS's model lists for the operation, and those that come unlisted."""
-    model = service_model(service)
-    name = "".join(part.capitalize() for part in operation.split("_"))
-    known = next((found for found in model.operation_names if found.lower() == name.lower()), None)
-    listed = tuple(shape.name for shape in model.operation_model(known).error_shapes) if known else ()
+    shapes = service_model(service).operation_model(operation_name(service, operation)).error_shapes
+    listed = (shape.name for shape in shapes)
     return tuple(sorted({*listed, *UNLISTED, THROTTLES.get(service, "ThrottlingException")}))

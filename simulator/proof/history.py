@@ -19,7 +19,8 @@ from typing import Any
 from botocore.exceptions import ReadTimeoutError
 
 from simulator.memory import RECEIVES, STREAM_TRIES, VISIBILITY, Call, Memory, Message, Perform, rendered
-from simulator.proof.faults import AFTER, BEFORE, DELAY, JUMP, LATE, LIFE, LOST, MEET, PARTIAL, RETRIED, STALE, Killed
+from simulator.proof import faults
+from simulator.proof.faults import DELAY, LIFE, Killed
 from simulator.protocol import Caller, Params, ServiceError
 from simulator.tables import CancelledError
 from simulator.world import World
@@ -51,7 +52,6 @@ class Scenario:
     actions: tuple[Action, ...]
     facts: Any
     max_in_flight: int = 0
-    other_approver: bool = False
     page: int = 1000
     asleep: tuple[tuple[datetime, datetime], ...] = ()  # spans in which nothing wakes the functions
     strict: bool = True  # whether what passes must leave no trace in the end
@@ -66,7 +66,6 @@ class Effect:
     operation: str
     params: Params
     caller: Caller
-    worker: str = ""
     held_back: timedelta = timedelta(0)
 
 
@@ -102,7 +101,7 @@ class History:
     cold: bool = False  # whether every invocation starts in a new sandbox
 
     def __post_init__(self) -> None:
-        self.memory = Memory(self.scenario.build(), self.scenario.max_in_flight, self.scenario.other_approver)
+        self.memory = Memory(self.scenario.build(), self.scenario.max_in_flight)
         self.memory.tables.page = self.scenario.page
         self.memory.boundary.watch = self._watch
         self.memory.tables.tables["RunsTable"].written = []
@@ -111,7 +110,6 @@ class History:
         self.acted = 0
         self.streamed = 0
         self.stream_tries = 0
-        self.dead_records: list[str] = []
         self.injected: Counter[str] = Counter()
         self.weathered: Counter[str] = Counter()
         self.spoiled = 0  # faults that may cost one more alert
@@ -123,7 +121,6 @@ class History:
         self.at_hand: Message | None = None
         self.asked: set[str] = set()  # what this invocation has read since it last started something
         self.unasked: list[str] = []  # starts that did not read what could have forbidden them
-        self.minutes = 0
         self.invocations = 0
         self.changes = 0  # calls that changed something
         self.seen: list[tuple[Call, int, int]] = []  # each call with its invocation, and the changes before it
@@ -140,11 +137,10 @@ class History:
 
     # --- time --------------------------------------------------------------------------------------------------------
 
-    def play(self, judge: Callable[[History], None] = lambda _: None) -> None:
-        """Everything until the end, judged after every step."""
+    def play(self) -> None:
+        """Everything until the end."""
         while self.step():
-            judge(self)
-        judge(self)
+            pass
 
     def step(self, at: datetime | None = None) -> bool:
         """The next minute in which anything is to be done, or that one. False when the scenario is over."""
@@ -153,7 +149,6 @@ class History:
             self.pass_to(self.scenario.ends)
             return False
         self.pass_to(at)
-        self.minutes += 1
         if at.minute % SWEEPS == 0:
             self._invoke("intake", self.memory.sweep)
             self.untold = False
@@ -262,9 +257,8 @@ class History:
                 return True
             if not self._invoke("intake", lambda: self.memory.take(campaign)):
                 self.stream_tries += 1
-                if self.stream_tries < STREAM_TRIES:
+                if self.stream_tries < STREAM_TRIES:  # after that it is a dead letter, and no longer in the way
                     return False
-                self.dead_records.append(campaign)
         self.stream_tries = 0
         self.streamed += 1
         return True
@@ -316,9 +310,7 @@ class History:
             if self.disturb is not None:
                 self.last[rendered(call)] = answer
         else:
-            self.effects.append(
-                Effect(self.now, call.service, call.operation, call.params, call.caller, call.worker, held_back)
-            )
+            self.effects.append(Effect(self.now, call.service, call.operation, call.params, call.caller, held_back))
         return answer
 
     def _note_guard(self, call: Call, answer: Params) -> None:
@@ -340,38 +332,38 @@ class History:
             self.asked.discard(_guard_of(call))
             raise _error(mode[2:])
         match mode:
-            case "B":
+            case faults.BEFORE:
                 self.spoiled += 1
                 raise Killed(call.name)
-            case "A":
+            case faults.AFTER:
                 self.spoiled += 1
                 self._perform(call, perform)
                 raise Killed(call.name)
-            case "L":
+            case faults.LOST:
                 self.spoiled += 1
                 self._perform(call, perform)
                 raise ReadTimeoutError(endpoint_url=call.name)
-            case "R":
+            case faults.RETRIED:
                 self.spoiled += 1
                 first = self._perform(call, perform)
                 # botocore gives a transaction a token, so that its second try is answered as the first was.
                 return first if call.operation == "transact_write_items" else perform()
-            case "D":
+            case faults.LATE:
                 self.spoiled += 1
                 self.late.append(Late(self.now + DELAY, call, self.now))
                 raise ReadTimeoutError(endpoint_url=call.name)
-            case "S":
+            case faults.STALE:
                 return self._stale(call, perform)
-            case "P":
+            case faults.PARTIAL:
                 return self._partial(call, perform)
-            case "T":
+            case faults.JUMP:
                 self.jumps += 1
                 self.pass_to(self.now + LIFE)
                 return self._perform(call, perform, held_back=LIFE)
-            case "W":
+            case faults.MEET:
                 self._meet("" if call.worker == "collector" else call.worker)
                 return self._perform(call, perform)
-            case "V":
+            case faults.CROSS:
                 self._meet({"dispatcher": "poller", "poller": "dispatcher"}[call.worker])
                 return self._perform(call, perform)
         raise ValueError(f"no mode {mode}")
@@ -463,19 +455,3 @@ def silent() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-__all__ = [
-    "AFTER",
-    "BEFORE",
-    "JUMP",
-    "LATE",
-    "LOST",
-    "MEET",
-    "PARTIAL",
-    "RETRIED",
-    "STALE",
-    "Action",
-    "History",
-    "Scenario",
-]

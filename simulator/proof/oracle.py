@@ -218,13 +218,9 @@ def _saves(history: History) -> Iterator[str]:
             continue
         if old is not None and (new is None or new["version"] != old["version"] + 1):
             yield f"INV-13 {pk} was overwritten: {old['version']} became {new and new['version']}"
-        if old is not None and new is not None and _rank(str(old["phase"])) and old["phase"] != new["phase"]:
+        if old is not None and new is not None and old["phase"] in ENDED and old["phase"] != new["phase"]:
             yield f"INV-13 {pk} was {old['phase']} and became {new['phase']}"
     written.clear()
-
-
-def _rank(phase: str) -> bool:
-    return phase in ENDED
 
 
 def _trail(history: History, run: str) -> list[Mapping[str, Any]]:

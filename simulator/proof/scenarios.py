@@ -22,7 +22,6 @@ from simulator.clock import PacedClock
 from simulator.fleet import (
     EXECUTION_ROLE,
     FOREIGN_SNAPSHOT,
-    Account,
     Behaviour,
     Node,
     Organization,
@@ -30,7 +29,7 @@ from simulator.fleet import (
 )
 from simulator.memory import RETENTION, Memory
 from simulator.proof.history import Action, Scenario
-from simulator.template import ROOT, Template, load
+from simulator.template import ROOT
 from simulator.world import Calendar, Switches, World
 
 ALPHA, BETA = "111122223333", "444455556666"
@@ -85,33 +84,12 @@ class Facts:
     barred: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
 
 
-@cache
-def documents(kind: str) -> tuple[Mapping[str, Any], ...]:
-    """The runbooks that a template deploys, as CreateDocument takes them."""
-    path, account = ("template.yaml", sample.HUB) if kind == "hub" else ("spoke/template.yaml", ALPHA)
-    parameters = {} if kind == "hub" else sample.SPOKE_PARAMETERS
-    found = Template(load(ROOT / path), account, REGIONS[0], parameters).of_type("AWS::SSM::Document")
-    return tuple(
-        {
-            "Name": said["Name"],
-            "Content": json.dumps(said["Content"]),
-            "DocumentType": said["DocumentType"],
-            "DocumentFormat": "JSON",
-        }
-        for said in found.values()
-    )
-
-
 def deploy(world: World) -> World:
     """The world with the hub's runbooks, and the spoke's in every account that was onboarded."""
-    hub = world.organization.hub
-    for document in documents("hub"):
-        world.documents.create(hub, world.hub_region, dict(document))
+    sample.deploy(world, ROOT / "template.yaml", world.organization.hub, world.hub_region)
     for account in world.organization.accounts.values():
-        if account.id != hub and sample.READ_ROLE in account.roles:
-            for region in sorted(account.regions):
-                for document in documents("spoke"):
-                    world.documents.create(account.id, region, dict(document))
+        if sample.READ_ROLE in account.roles:
+            sample.onboard(world, account.id)
     return world
 
 
@@ -120,20 +98,18 @@ def put(at: datetime, item: Mapping[str, Any]) -> Action:
     return Action(at, f"put {item['campaign']}", lambda memory: memory.put(item), item)
 
 
-def account(made: Organization, name: str, id_: str) -> Account:
-    """An onboarded account."""
-    return made.add_account(name, None, id=id_, roles=sample.ONBOARDED)
-
-
 # --- making one ---------------------------------------------------------------------------------------------------------
 
 
 @cache
 def _organization(nodes: tuple[tuple[str, int, Behaviour], ...]) -> Organization:
     made = Organization(sample.HUB, REGIONS, 1)
-    accounts = {"a": account(made, "a", ALPHA)}
-    if any(name[0] == "b" for name, _, _ in nodes):
-        accounts["b"] = account(made, "b", BETA)
+    letters = {name[0] for name, _, _ in nodes}
+    accounts = {
+        name: made.add_account(name, id=id_, roles=sample.ONBOARDED)
+        for name, id_ in (("a", ALPHA), ("b", BETA))
+        if name in letters
+    }
     for name, ring, behaviour in nodes:
         tags = {"PatchGroup": "web", "Ring": str(ring)}
         made.add_node(accounts[name[0]], REGIONS[int(name[1]) - 1], name, behaviour, tags=tags)

@@ -6,7 +6,7 @@ The same seed makes the same history. Faults come while chaos lasts; after that 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,12 +17,11 @@ from simulator.fleet import EXECUTION_ROLE, Behaviour, Organization
 from simulator.memory import Call
 from simulator.proof.faults import Fault, modes
 from simulator.proof.history import Action, History, Scenario, Weather
-from simulator.proof.scenarios import Facts, Occurrence, Ring, deploy, fresh, order, put, turn
+from simulator.proof.scenarios import Facts, Occurrence, Ring, Span, deploy, fresh, order, put, turn
 from simulator.world import Calendar, Switches, World
 
 BEGINS = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
 MONTH = timedelta(days=30)
-HOUR = timedelta(hours=1)
 DAY = "1440"  # minutes by which a message comes late
 LETTERS = "abc"
 ACCOUNTS = ("111122223333", "444455556666", "777788889999")
@@ -65,8 +64,8 @@ class Story:
     seed: int
     kind: str
     scenario: Scenario
-    chance: float  # of a fault at a call
     until: datetime  # when chaos is over
+    chance: float = 0.0  # of a fault at a call
     outages: tuple[tuple[datetime, datetime], ...] = ()
     dropped: float = 0.0
     doubled: float = 0.0
@@ -141,65 +140,67 @@ def story(seed: int, kind: str = "") -> Story:
     made = _organization(rng)
     start = _start(rng)
     item, occurrence = _campaign(rng, made, start, kind)
-    pace = rng.choice((16, 60, 120, 120, 120))
-    switches = _switches(rng)
-    actions: list[Action] = [put(BEGINS + timedelta(minutes=rng.randrange(60)), item)]
-    facts = Facts((occurrence,))
+    put_at = BEGINS + timedelta(minutes=rng.randrange(60))
+    facts, actions = Facts((occurrence,)), list[Action]()
     calendars: dict[tuple[str, str, str], Calendar] = {}
-    told = Story(seed, kind, _nothing(), 0.0, start + timedelta(hours=2))
     match kind:
-        case "faults":
-            told = replace(told, chance=rng.choice((0.005, 0.02, 0.05)))
-        case "weather":
-            told = replace(told, dropped=0.15, doubled=0.25, delayed=0.2, chance=rng.choice((0.0, 0.01)))
-        case "events":
-            told = replace(
-                told, dropped=0.3, doubled=0.3, delayed=0.3, untold=rng.random() < 0.5, until=start + 30 * HOUR
-            )
-        case "outage":
-            since = start - timedelta(minutes=30) + timedelta(minutes=rng.randrange(90))
-            lasts = timedelta(minutes=rng.choice((5, 30, 120, 600, 1500)))
-            told = replace(told, outages=((since, since + lasts),), chance=0.01, gentle=False)
-        case "refusals":
-            told = replace(told, chance=rng.choice((0.01, 0.03)), refusing=True, gentle=False)
         case "calendar":
-            calendars, actions, facts, told = _closing(rng, start, occurrence, actions, told)
+            span = _span(rng, start, (-120, -5, 1, 3, 30), (4, 60, 600))
+            calendars[sample.HUB, REGIONS[0], CALENDAR] = Calendar("OPEN", [span])
             item["calendars"] = [CALENDAR]
-            actions[0] = put(actions[0].at, item)
+            facts = replace(facts, calendar=True, closed=(span,))
         case "people":
-            actions, facts, told = _people(rng, start, item, occurrence, actions, told)
+            actions, facts = _people(rng, start, item, occurrence)
         case "pause":
-            since = start - timedelta(hours=1) + timedelta(minutes=rng.randrange(120))
-            until = since + timedelta(minutes=rng.choice((3, 10, 30)))
-            actions += [turn(since, on=True), turn(until, on=False)]
-            facts = replace(facts, paused=((since, until),))
-            told = replace(told, chance=0.01, gentle=False)
+            span = _span(rng, start, range(-60, 60), (3, 10, 30))
+            actions = [turn(span[0], on=True), turn(span[1], on=False)]
+            facts = replace(facts, paused=(span,))
         case "overlap":
             second, other = _second(rng, item, occurrence, start)
-            actions.append(put(actions[0].at + timedelta(minutes=2), second))
-            cap = rng.choice((0, 0, 2))
-            facts = Facts((occurrence, other), cap=cap)
-            told = replace(told, chance=rng.choice((0.0, 0.01)), gentle=False)
+            actions = [put(put_at + timedelta(minutes=2), second)]
+            facts = Facts((occurrence, other), cap=rng.choice((0, 0, 2)))
+    pace, switches = rng.choice((16, 60, 120, 120, 120)), _switches(rng)
 
     def build() -> World:
         world = deploy(World(PacedClock(BEGINS, pace), fresh(made), seed, switches))
-        for key, calendar in calendars.items():
-            world.calendars[key] = calendar
+        world.calendars.update(calendars)
         return world
 
-    if not told.gentle:
-        facts = replace(facts, occurrences=tuple(replace(one, end="") for one in facts.occurrences))
-    actions.sort(key=lambda action: action.at)
     scenario = Scenario(
-        f"seed {seed}", BEGINS, BEGINS + MONTH, build, tuple(actions), facts, facts.cap, page=rng.choice((2, 7, 1000))
+        f"seed {seed}",
+        BEGINS,
+        BEGINS + MONTH,
+        build,
+        tuple(sorted([put(put_at, item), *actions], key=lambda action: action.at)),
+        facts,
+        facts.cap,
+        page=rng.choice((2, 7, 1000)),
     )
-    return replace(told, scenario=scenario)
+    return _disturbed(rng, Story(seed, kind, scenario, start + timedelta(hours=2)), start)
 
 
-def _nothing() -> Scenario:
-    return Scenario(
-        "", BEGINS, BEGINS, lambda: World(PacedClock(BEGINS, 1), Organization(sample.HUB, REGIONS)), (), Facts()
-    )
+def _span(rng: random.Random, start: datetime, after: Sequence[int], lasts: Sequence[int]) -> Span:
+    """A span that begins so many minutes after the window opens, and lasts so many."""
+    since = start + timedelta(minutes=rng.choice(after))
+    return since, since + timedelta(minutes=rng.choice(lasts))
+
+
+def _disturbed(rng: random.Random, told: Story, start: datetime) -> Story:
+    """The story with what goes wrong in one of its kind."""
+    match told.kind:
+        case "faults":
+            return replace(told, chance=rng.choice((0.005, 0.02, 0.05)))
+        case "weather":
+            return replace(told, dropped=0.15, doubled=0.25, delayed=0.2, chance=rng.choice((0.0, 0.01)))
+        case "events":
+            untold, until = rng.random() < 0.5, start + timedelta(hours=30)
+            return replace(told, dropped=0.3, doubled=0.3, untold=untold, until=until)
+        case "outage":
+            away = _span(rng, start, range(-30, 60), (5, 30, 120, 600, 1500))
+            return replace(told, outages=(away,), chance=0.01, gentle=False)
+        case "refusals":
+            return replace(told, chance=rng.choice((0.01, 0.03)), refusing=True, gentle=False)
+    return replace(told, chance=rng.choice((0.0, 0.01)), gentle=False)
 
 
 def _organization(rng: random.Random) -> Organization:
@@ -301,51 +302,29 @@ def _switches(rng: random.Random) -> Switches:
 
 
 def _people(
-    rng: random.Random,
-    start: datetime,
-    item: Mapping[str, Any],
-    occurrence: Occurrence,
-    actions: list[Action],
-    told: Story,
-) -> tuple[list[Action], Facts, Story]:
+    rng: random.Random, start: datetime, item: Mapping[str, Any], occurrence: Occurrence
+) -> tuple[list[Action], Facts]:
     at = start + timedelta(minutes=rng.choice((-120, -10, 1, 2, 4, 10)))
     facts = Facts((replace(occurrence, sure=at > start),))
-    told = replace(told, gentle=False, chance=rng.choice((0.0, 0.01)))
+    heard = at + timedelta(minutes=5)
     match rng.choice(("edit", "disable", "delete", "stop", "stop now", "invalid")):
         case "edit":
             changed = {**item, "rebootOption": "NoReboot", "description": "another"}
-            return [*actions, put(at, changed)], facts, told
+            return [put(at, changed)], facts
         case "disable":
             back = at + timedelta(minutes=rng.choice((10, 40)))
             off = put(at, {**item, "state": "DISABLED"})
-            facts = replace(facts, barred={"web": ((at + timedelta(minutes=5), back),)})
-            return [*actions, off, put(back, item)], facts, told
+            return [off, put(back, item)], replace(facts, barred={"web": ((heard, back),)})
         case "delete":
-            gone = Action(
-                at,
-                "delete web",
-                lambda memory: memory.delete("web"),
-            )
-            facts = replace(facts, barred={"web": ((at + timedelta(minutes=5), BEGINS + MONTH),)})
-            return [*actions, gone], facts, told
+            gone = Action(at, "delete web", lambda memory: memory.delete("web"))
+            return [gone], replace(facts, barred={"web": ((heard, BEGINS + MONTH),)})
         case "invalid":
-            return [*actions, put(at, {**item, "duration": "soon"})], facts, told
+            return [put(at, {**item, "duration": "soon"})], facts
         case kind:
-            facts = replace(facts, barred={"web": ((at + timedelta(minutes=5), BEGINS + MONTH),)})
             known = at >= start - timedelta(minutes=10)  # before that, the command has no run to give it to
-            facts = facts if known and kind == "stop now" else replace(facts, barred={})
-            return [*actions, order(at, occurrence.run, "stop", now=kind == "stop now")], facts, told
-
-
-def _closing(
-    rng: random.Random, start: datetime, occurrence: Occurrence, actions: list[Action], told: Story
-) -> tuple[dict[tuple[str, str, str], Calendar], list[Action], Facts, Story]:
-    since = start + timedelta(minutes=rng.choice((-120, -5, 1, 3, 30)))
-    until = since + timedelta(minutes=rng.choice((4, 60, 600)))
-    calendar = Calendar("OPEN", [(since, until)])
-    calendars = {(sample.HUB, REGIONS[0], CALENDAR): calendar}
-    facts = Facts((occurrence,), calendar=True, closed=((since, until),))
-    return calendars, actions, facts, replace(told, gentle=False, chance=rng.choice((0.0, 0.01)))
+            if known and kind == "stop now":
+                facts = replace(facts, barred={"web": ((heard, BEGINS + MONTH),)})
+            return [order(at, occurrence.run, "stop", now=kind == "stop now")], facts
 
 
 def _second(

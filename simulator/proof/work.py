@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -52,10 +52,7 @@ def replaced(value: T, /, **changes: object) -> T:
 def explored(name: str, faults: int, *, kills_only: bool, share: tuple[int, int] = (0, 1)) -> Found:
     """Every history of a scenario with up to so many faults; of the first ones, a share."""
     with silent(), _steady():
-        began = time.perf_counter()
-        found = Explorer(scenarios.ALL[name](), faults, kills_only=kills_only, share=share).explore()
-        found.seconds = time.perf_counter() - began
-        return found
+        return Explorer(scenarios.ALL[name](), faults, kills_only=kills_only, share=share).explore()
 
 
 def played(seeds: Iterable[int], kind: str = "") -> Played:
@@ -129,13 +126,13 @@ def first_violation(looks: Iterable[str]) -> str:
     return ""
 
 
-class _steady:  # noqa: N801 - reads as a word
+@contextmanager
+def _steady() -> Iterator[None]:
     """Without the garbage collector, which would look through everything again and again."""
-
-    def __enter__(self) -> None:
-        swift()
-        gc.collect()
-        gc.disable()
-
-    def __exit__(self, *_: object) -> None:
+    swift()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
         gc.enable()

@@ -21,6 +21,7 @@ from simulator import sample
 from simulator.clock import PacedClock
 from simulator.demo import put
 from simulator.fleet import Behaviour, Organization
+from simulator.proof.faults import Killed
 from simulator.stack import Stack
 from simulator.wire import Wire
 from simulator.world import Switches, World
@@ -55,10 +56,6 @@ def rings(**changes: Any) -> dict[str, Any]:
 def same_evening(*gates: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rings that share one window, with these gates; the last has none."""
     return [{"name": f"ring-{n}", "targets": f"tag:Ring={n}", "gate": gate} for n, gate in enumerate((*gates, {}))]
-
-
-class Killed(BaseException):
-    """A machine dies. No `except Exception` survives it."""
 
 
 def dies_once(play: Play, operation: str, moment: str) -> list[object]:

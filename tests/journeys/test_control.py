@@ -8,6 +8,7 @@ import pytest
 
 from patchtide.core.states import ExecutionState, RunState
 from simulator.fleet import Behaviour
+from simulator.proof.faults import Killed
 from simulator.world import Calendar, Switches
 from tests.journeys.small import (
     ALPHA,
@@ -15,7 +16,6 @@ from tests.journeys.small import (
     BOSS,
     NOW,
     REGION,
-    Killed,
     Play,
     dies_once,
     many,

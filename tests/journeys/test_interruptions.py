@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from simulator.fleet import Behaviour
-from tests.journeys.small import Killed, Play, opened, organization
+from simulator.proof.faults import Killed
+from tests.journeys.small import Play, opened, organization
 
 TROUBLES = {"a-1": Behaviour.DISK_FULL, "b-1": Behaviour.PENDING_REBOOT}
 SPEED = 12  # an instance takes a minute or two: every kind of tick, and few that are alike

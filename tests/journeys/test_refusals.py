@@ -7,8 +7,9 @@ import pytest
 
 from patchtide.core.states import RunState
 from simulator.fleet import Behaviour
+from simulator.proof.faults import Killed
 from simulator.wire import Call
-from tests.journeys.small import ALPHA, Killed, Play, dies_once, opened, organization
+from tests.journeys.small import ALPHA, Play, dies_once, opened, organization
 
 
 @pytest.fixture

@@ -13,14 +13,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from simulator.fleet import EXECUTION_ROLE, Behaviour
+from simulator.proof.faults import Killed
 from simulator.wire import Call, Wire
 from tests.simulator.scene import ALPHA, HUB, IRELAND, START, TOKEN, Scene, make_world
 
 DOORS = ("wire",)
-
-
-class Killed(BaseException):
-    pass
 
 
 def table(client: Any, name: str = "things") -> str:
