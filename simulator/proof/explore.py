@@ -12,7 +12,7 @@ import heapq
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,6 +42,7 @@ class State:
     messages: tuple[tuple[str, datetime, int], ...]
     mails: tuple[Mail, ...]
     late: tuple[Late, ...]
+    last: Mapping[str, tuple[datetime, Params]]
     acted: int
     streamed: int
     stream_tries: int
@@ -180,6 +181,7 @@ class Explorer:
         self.first_only = first_only  # whether one violation is enough
         self.worlds = _Worlds(scenario)
         self.engine = _Moved(scenario, self.worlds)
+        self.engine.remembers = not kills_only
         self.found = Found()
         self.waiting: dict[tuple[Any, ...], State] = {}
         self.order: list[tuple[datetime, int, tuple[Any, ...]]] = []
@@ -287,7 +289,7 @@ class Explorer:
         engine.asked = set()
         engine.unasked = []
         engine.failures = []
-        engine.last = {}
+        engine.last = dict(state.last)
 
     def _kept(self, memo: Memo, left: int, faults: tuple[Fault, ...], count: int) -> State:
         engine, memory = self.engine, self.engine.memory
@@ -302,6 +304,7 @@ class Explorer:
             messages=tuple((one.body, one.visible_at, one.received) for one in memory.messages),
             mails=tuple(memory.mails),
             late=tuple(engine.late),
+            last=dict(engine.last) if left else {},
             acted=engine.acted,
             streamed=engine.streamed,
             stream_tries=engine.stream_tries,
@@ -340,7 +343,19 @@ class Explorer:
         told = hash(frozenset(Counter(mail.attributes["id"] for mail in state.mails).items()))
         late = tuple((one.at, one.call.name, str(one.call.params)) for one in state.late)
         passes = all(fault.passes for fault in state.faults)
-        rest = (passes, state.acted, state.streamed, state.stream_tries, state.dead, state.spoiled, state.jumps, late)
+        # What an answer was follows from the world and from when it was given.
+        old = frozenset((name, at) for name, (at, _) in state.last.items())
+        rest = (
+            passes,
+            old,
+            state.acted,
+            state.streamed,
+            state.stream_tries,
+            state.dead,
+            state.spoiled,
+            state.jumps,
+            late,
+        )
         return (state.at, state.over, state.world, state.left, tables, state.messages, told, rest, state.memo)
 
     def _table(self, table: Table, at: datetime) -> int:

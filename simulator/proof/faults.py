@@ -119,14 +119,19 @@ def modes(call: Call, *, kills_only: bool = False) -> Iterator[str]:
         yield MEET
     if call.worker in ("dispatcher", "poller"):
         yield CROSS
-    if call.reads:
+    if may_be_old(call):
         yield STALE
-    else:
+    if not call.reads:
         yield RETRIED
         yield LATE
     if call.operation in ("send_message_batch", "query"):
         yield PARTIAL
     yield from (f"E:{code}" for code in codes(call.service, call.operation))
+
+
+def may_be_old(call: Call) -> bool:
+    """Whether AWS may answer with what was true before: strong reads of a table, and a role's keys, are never old."""
+    return call.reads and (call.service == "ssm" or "IndexName" in call.params)
 
 
 @cache

@@ -54,6 +54,7 @@ class Scenario:
     max_in_flight: int = 0
     page: int = 1000
     asleep: tuple[tuple[datetime, datetime], ...] = ()  # spans in which nothing wakes the functions
+    headless: tuple[datetime, datetime] | None = None  # a span in which the dispatcher does not run
     strict: bool = True  # whether what passes must leave no trace in the end
 
 
@@ -99,6 +100,7 @@ class History:
     disturb: Disturb | None = None
     weather: Weather = field(default_factory=Weather)
     cold: bool = False  # whether every invocation starts in a new sandbox
+    remembers: bool = True  # whether answers are kept, to be given once more when they are old
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.scenario.build(), self.scenario.max_in_flight)
@@ -116,7 +118,7 @@ class History:
         self.jumps = 0
         self.untold = False  # whether the stream lost a record since the last sweep
         self.failures: list[str] = []
-        self.last: dict[str, Params] = {}
+        self.last: dict[str, tuple[datetime, Params]] = {}  # what SSM answered last, and when
         self.met = False
         self.at_hand: Message | None = None
         self.asked: set[str] = set()  # what this invocation has read since it last started something
@@ -155,12 +157,17 @@ class History:
         ticks = self.weather.ticks(at)
         self.weathered.update({"tick dropped": not ticks, "tick doubled": ticks > 1})
         for _ in range(ticks):
-            self._invoke("dispatcher", self.memory.dispatch)
-            self._drain()
+            if self._has_dispatcher():
+                self._invoke("dispatcher", self.memory.dispatch)
+                self._drain()
             self._invoke("poller", self.memory.poll)
             self._drain()
         self._drain()
         return True
+
+    def _has_dispatcher(self) -> bool:
+        away = self.scenario.headless
+        return away is None or not away[0] <= self.now < away[1]
 
     def next_at(self) -> datetime | None:
         """When there is anything to do: a full minute, as the schedules have it."""
@@ -307,8 +314,8 @@ class History:
         if call.service != "ssm":
             return answer
         if call.reads:
-            if self.disturb is not None:
-                self.last[rendered(call)] = answer
+            if self.remembers:
+                self.last[rendered(call)] = (self.now, answer)
         else:
             self.effects.append(Effect(self.now, call.service, call.operation, call.params, call.caller, held_back))
         return answer
@@ -372,9 +379,8 @@ class History:
         if call.operation == "query" and "IndexName" in call.params:
             self.memory.tables.stale = 2
             return self._perform(call, perform)
-        # DynamoDB's strong reads and a role's keys are never old.
-        known = self.last.get(rendered(call)) if call.service == "ssm" else None
-        return known if known is not None else self._perform(call, perform)
+        known = self.last.get(rendered(call))
+        return known[1] if known is not None else self._perform(call, perform)
 
     def _partial(self, call: Call, perform: Perform) -> Params:
         if call.operation == "query":
@@ -394,7 +400,7 @@ class History:
 
     def _meet(self, other: str) -> None:
         """Another worker, in a sandbox of its own, from its start to its end. Other collectors take all that is in the queue."""
-        if self.met:
+        if self.met or (other == "dispatcher" and not self._has_dispatcher()):
             return
         self.met = True
         aside, asked = self.memory.cold(), set(self.asked)

@@ -30,6 +30,7 @@ ENDED = frozenset(
 START_TAG = "patchtide:start:"
 REACTION = timedelta(minutes=2)  # what a function may still do after it was told to stop: it lives for two minutes
 HALTED = timedelta(minutes=3)  # until what waits is taken back; longer for each worker that dies meanwhile
+AGAIN = timedelta(minutes=4)  # until another worker does what one that died had taken upon itself
 SAFE = re.compile(r"[\w+=,.@:/$\-*% \[\]{}\"]*")  # what reaches SSM: facts/security.md's allow-list
 
 
@@ -244,12 +245,13 @@ def _audited(history: History, run: str, body: Mapping[str, Any]) -> Iterator[st
     if (body["seal"], body["audited"]) != (seal, number):
         yield f"INV-16 the audit trail of {run} has {number} lines, the run knows {body['audited']}"
     lines = _trail(history, run)
-    for start in starts_of(history):
-        mine = start.tags.get(RUN_TAG) == run
-        if mine and not any(line["what"] == "started" and line["said"] == start.id for line in lines):
-            doubted = any(line["what"] in ("ended", "refused") for line in lines)  # nobody could find out
-            if not doubted:
-                yield f"INV-16 {start.id} was started, and the audit trail has no line after it"
+    for start in [one for one in starts_of(history) if one.tags.get(RUN_TAG) == run]:
+        about = {line["about"] for line in lines if line["what"] == "start asked" and token_of(start) in line["said"]}
+        mine = [line for line in lines if line["about"] in about]
+        # Of a start that was refused to whoever asked again, or never found, it is known that nothing is known.
+        unknown = any(line["what"] == "refused" or line["said"].startswith("Unknown") for line in mine)
+        if not unknown and not any(line["what"] == "started" and line["said"] == start.id for line in mine):
+            yield f"INV-16 {start.id} was started, and the audit trail has no line after it"
     for effect in history.effects:
         what = {"stop_automation_execution": "stop asked", "cancel_command": "halt asked"}.get(effect.operation)
         if what and not any(line["what"] in (what, "halt asked") and _at(line) <= effect.at for line in lines):
@@ -290,6 +292,11 @@ def final(history: History, memo: Memo, reference: Verdict | None, *, strict: bo
             continue
         meant = occurrence if strict else replace(occurrence, end="")
         found += _ended(history, meant, ends[occurrence.run], runs[occurrence.run], outcomes, strict=strict)
+    for campaign, said_by in facts.overdue.items():
+        by = said_by + AGAIN * history.spoiled
+        told = [mail.at for mail in history.memory.mails if mail.attributes["event"] == "campaign.overdue"]
+        if not any(at <= by for at in told):
+            found.append(f"LIV-3 nobody was told by {by} that {campaign} had not begun: {told or 'never'}")
     found += _told(history, ends)
     installs = Counter((str(one.run), one.node) for one in history.world.effects if one.operation == "Install")
     kinds = frozenset(mail.attributes["id"] for mail in history.memory.mails)

@@ -72,7 +72,7 @@ class Occurrence:
 @dataclass(frozen=True)
 class Facts:
     """What was meant: who is to be patched when, and when nothing may start. `barred` are the spans in which a campaign was
-    disabled, deleted, stopped, or not approved; `calendar` says that its starts have to read one, `foretold` that it was known when it
+    disabled, deleted, stopped, or not approved; `overdue` is by when people must hear that a campaign has not begun; `calendar` says that its starts have to read one, `foretold` that it was known when it
     closes."""
 
     occurrences: tuple[Occurrence, ...] = ()
@@ -82,6 +82,7 @@ class Facts:
     foretold: bool = False
     paused: tuple[Span, ...] = ()
     barred: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
+    overdue: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def deploy(world: World) -> World:
@@ -150,6 +151,7 @@ class Plan:
     in_world: tuple[tuple[datetime, Callable[[World], None]], ...] = ()
     prepare: Callable[[World], None] = lambda _: None
     asleep: tuple[Span, ...] = ()
+    headless: Span | None = None
     max_in_flight: int = 0
     sure: bool = True
     strict: bool = True
@@ -202,6 +204,7 @@ def made(plan: Plan) -> Scenario:
         Facts((occurrence, *(other for _, other in plan.others)), cap=plan.max_in_flight, **plan.facts),
         plan.max_in_flight,
         asleep=plan.asleep,
+        headless=plan.headless,
         strict=plan.strict,
     )
 
@@ -255,6 +258,13 @@ def tight() -> Scenario:
     last = START + HOUR
     asleep = ((START - timedelta(minutes=5), last - timedelta(minutes=1)),)
     return made(Plan("tight", _healthy("a1-0"), "succeeded", pace=60, asleep=asleep, strict=False))
+
+
+def headless() -> Scenario:
+    """The dispatcher does not run for an hour around the start: nobody opens the run, and that must not be silent."""
+    away = (START - HOUR, START + 30 * MINUTE)
+    facts = {"overdue": {"web": START + 13 * MINUTE}}  # ten minutes of patience, and two ticks
+    return made(Plan("headless", _healthy("a1-0"), "succeeded", hours=4, pace=60, headless=away, facts=facts))
 
 
 def forgetful() -> Scenario:
@@ -534,6 +544,7 @@ ALL: Mapping[str, Callable[[], Scenario]] = {
         smallest,
         single,
         tight,
+        headless,
         forgetful,
         hidden,
         crowded,

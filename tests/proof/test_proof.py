@@ -16,12 +16,13 @@ from simulator.proof import golden, scenarios, work
 from simulator.proof.explore import Explorer
 from simulator.proof.faults import Fault, Killed, modes, parse
 from simulator.proof.history import History, silent
-from simulator.proof.mutants import MUTANTS, patched
+from simulator.proof.mutants import MUTANTS, Mutant, patched
 from simulator.proof.oracle import Memo, final
 from simulator.proof.seeds import story
 from simulator.template import ROOT
 from tests.values import a_run
 
+NOT_FOUND = "AutomationExecutionNotFoundException"
 NOW = datetime(2026, 12, 12, 22, 0, tzinfo=UTC)
 
 KEYS = [
@@ -69,7 +70,7 @@ def test_every_guard_is_where_its_mutant_takes_it_out() -> None:
 
 def test_a_guard_that_moved_is_told() -> None:
     with pytest.raises(ValueError, match="0 times, not once"):
-        patched(MUTANTS[0].__class__("g", "patchtide.core.gate", "not there", "", ()))
+        patched(Mutant("g", "patchtide.core.gate", "not there", "", ()))
 
 
 def test_no_except_exception_survives_a_kill() -> None:
@@ -79,10 +80,9 @@ def test_no_except_exception_survives_a_kill() -> None:
 def test_a_red_history_names_the_fault_that_replays_it() -> None:
     """A world that owes more than the campaign can give: the oracle must say so, and where."""
     scenario = scenarios.single()
-    wrong = scenario.facts.occurrences[0].__class__(scenarios.RUN, "web", (), "halted")
-    facts = scenario.facts.__class__((wrong,))
+    wrong = scenarios.Occurrence(scenarios.RUN, "web", (), "halted")
     with silent():
-        found = Explorer(scenario.__class__(**{**scenario.__dict__, "facts": facts}), 0).explore()
+        found = Explorer(dataclasses.replace(scenario, facts=scenarios.Facts((wrong,))), 0).explore()
     assert any(how == "no fault" and "ended succeeded, not halted" in what for how, what in found.violations)
     assert any("INV-1" in what for _, what in found.violations)
 
@@ -166,19 +166,37 @@ def test_the_reference_has_more_than_four_hundred_calls_to_die_at() -> None:
 
 # --- what was red once ------------------------------------------------------------------------------------------------
 
+
+def disturbed(name: str, call_name: str, number: int, mode: str) -> History:
+    """A history in which the so-manyth call of that name meets a fault."""
+    seen: list[int] = []
+
+    def disturb(call: Call) -> str | None:
+        if call.name == call_name:
+            seen.append(call.number)
+        return mode if call.name == call_name and len(seen) == number else None
+
+    return History(scenarios.ALL[name](), disturb=disturb, cold=True)
+
+
 RED = [
-    pytest.param("swapped", "", id="a runbook that changes between two waves"),
-    pytest.param("tight", "T@57", id="time passes while the guards are asked"),
-    pytest.param("shutting", "E:AutomationExecutionNotFoundException@129", id="one false word that it is gone"),
+    pytest.param("swapped", "", 0, "", id="a runbook that changes between two waves"),
+    *(pytest.param("tight", "ssm.describe_document", n, "T", id=f"time passes at guard {n}") for n in range(1, 4)),
+    *(
+        pytest.param(
+            "shutting", "ssm.get_automation_execution", n, f"E:{NOT_FOUND}", id=f"false word {n} that it is gone"
+        )
+        for n in (2, 8, 12)
+    ),
 ]
 
 
-@pytest.mark.parametrize(("name", "faults"), RED)
-def test_what_was_red_once_stays_green(name: str, faults: str) -> None:
-    modes_ = {fault.at: fault.mode for fault in map(parse, faults.split())}
+@pytest.mark.parametrize(("name", "call", "number", "mode"), RED)
+def test_what_was_red_once_stays_green(name: str, call: str, number: int, mode: str) -> None:
     with silent():
-        history = History(scenarios.ALL[name](), disturb=lambda call: modes_.get(call.number), cold=True)
+        history = disturbed(name, call, number, mode)
         _, verdict, wrong = work.played_through(history, strict=False)
+    assert sum(history.injected.values()) == bool(mode)
     assert not wrong
     assert not verdict.wrong
 
