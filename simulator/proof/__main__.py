@@ -30,7 +30,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from simulator.proof import scenarios, work
 from simulator.proof.explore import Found
-from simulator.proof.faults import parse
+from simulator.proof.faults import DEATHS, parse
 from simulator.proof.history import History, silent
 from simulator.proof.mutants import MUTANTS, Mutant, judged
 from simulator.proof.seeds import story
@@ -41,7 +41,7 @@ YEAR = timedelta(days=365.25)
 # In which every kind of fault is tried at every call; in the others deaths and lost answers, since what else may happen there
 # happens here, too.
 EVERY_KIND = ("reference", "smallest", "single", "tight", "forgetful", "nobody", "spliced")
-SHARES = 6  # into which the pairs of faults of the reference campaign are divided
+SHARES = 8  # into which the pairs of faults of the reference campaign are divided
 
 
 @dataclass(frozen=True)
@@ -112,17 +112,17 @@ class Task:
 def tasks(plan: Plan) -> Iterator[Task]:
     """The work of a plan, the longest pieces first."""
     for share in range(plan.pairs):
-        run = partial(work.explored, "reference", 2, kills_only=True, share=(share, SHARES))
+        run = partial(work.explored, "reference", 2, only=DEATHS, share=(share, SHARES))
         yield Task("pairs of faults", run, 30, "reference", 2)
     if plan.triples:
-        yield Task("triples of faults", partial(work.explored, "single", 3, kills_only=True), 35, "single", 3)
-    yield Task("pairs of faults", partial(work.explored, "smallest", 2, kills_only=True), 9, "smallest", 2)
+        yield Task("triples of faults", partial(work.explored, "single", 3, only=DEATHS), 35, "single", 3)
+    yield Task("pairs of faults", partial(work.explored, "smallest", 2, only=DEATHS), 9, "smallest", 2)
     for name in plan.singles:
-        shares = 4 if name == "reference" else 1
+        shares = 2 if name == "reference" else 1
         for share in range(shares):
             faults = 0 if name == "poisoned" else 1  # what cannot be read keeps every minute busy
-            run = partial(work.explored, name, faults, kills_only=name not in EVERY_KIND, share=(share, shares))
-            yield Task("single faults", run, 15 if name in ("reference", "twins", "shutting") else 6, name, faults)
+            run = partial(work.explored, name, faults, only="" if name in EVERY_KIND else DEATHS, share=(share, shares))
+            yield Task("single faults", run, 25 if name == "reference" else 4, name, faults)
     for mutant in plan.mutants:
         yield Task("mutants", partial(judged, mutant), 2, mutant=mutant)
     for first in range(0, plan.compared, 50):
@@ -163,7 +163,7 @@ def prove(plan: Plan, console: Console, minutes: float | None = None) -> Sum:
     total, began = Sum(), time.monotonic()
     told = began
     work.played(range(2))  # templates and service models are read here, once, and not in every process
-    work.explored("single", 0, kills_only=True)
+    work.explored("single", 0)
     todo = sorted(tasks(plan), key=lambda task: -task.weight)
     columns = (
         TextColumn("{task.description}"),
@@ -191,7 +191,7 @@ def prove(plan: Plan, console: Console, minutes: float | None = None) -> Sum:
 
 def _more(plan: Plan) -> Iterator[Task]:
     for share in range(plan.pairs, SHARES):
-        run = partial(work.explored, "reference", 2, kills_only=True, share=(share, SHARES))
+        run = partial(work.explored, "reference", 2, only=DEATHS, share=(share, SHARES))
         yield Task("pairs of faults", run, 30, "reference", 2)
     first = plan.seeds
     while True:

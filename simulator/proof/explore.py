@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from simulator.memory import Call, Mail, Message, Perform
-from simulator.proof.faults import AFTER, BEFORE, KINDS, LIFE, Fault, modes
+from simulator.proof.faults import AFTER, BEFORE, KINDS, LIFE, STALE, Fault, modes
 from simulator.proof.history import Effect, History, Late, Scenario
 from simulator.proof.oracle import Memo, Verdict, final, judge
 from simulator.protocol import Params, operation_name
@@ -173,15 +173,15 @@ class Explorer:
         scenario: Scenario,
         faults: int,
         *,
-        kills_only: bool = False,
+        only: str = "",
         share: tuple[int, int] = (0, 1),
         first_only: bool = False,
     ) -> None:
-        self.scenario, self.faults, self.kills_only, self.share = scenario, faults, kills_only, share
+        self.scenario, self.faults, self.only, self.share = scenario, faults, only, share
         self.first_only = first_only  # whether one violation is enough
         self.worlds = _Worlds(scenario)
         self.engine = _Moved(scenario, self.worlds)
-        self.engine.remembers = not kills_only
+        self.engine.remembers = not only or STALE in only
         self.found = Found()
         self.waiting: dict[tuple[Any, ...], State] = {}
         self.order: list[tuple[datetime, int, tuple[Any, ...]]] = []
@@ -236,11 +236,11 @@ class Explorer:
         done: dict[tuple[int, int], int] = {}
         branches: list[tuple[Fault, int]] = []
         for call, invocation, effects in calls:
-            for mode in modes(call, kills_only=self.kills_only):
+            for mode in modes(call, self.only):
                 fault = Fault(call.number, mode)
                 if mode in (BEFORE, AFTER):
                     # Who dies has done what was done by then: reads leave no trace, so many deaths are one.
-                    death = (invocation, effects + (mode == AFTER and not call.reads))
+                    death = (invocation, effects + (mode == AFTER))
                     if death in done:
                         branches[done[death]] = (branches[done[death]][0], branches[done[death]][1] + 1)
                         self.found.injected[KINDS[mode]] += state.count

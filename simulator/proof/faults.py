@@ -18,18 +18,21 @@ class Killed(BaseException):
 BEFORE = "B"  # dies before the call has its effect
 AFTER = "A"  # dies when it has had it
 LOST = "L"  # the effect is there, its answer never comes, and the caller sees a timeout
+SILENT = "N"  # a read is not answered, and the caller sees a timeout
 RETRIED = "R"  # the first answer is lost, the SDK asks again, and the caller sees the second
 LATE = "D"  # the caller sees a timeout and goes on; the effect comes minutes later
 STALE = "S"  # the answer is an old one
 PARTIAL = "P"  # a batch or a page is not whole
 JUMP = "T"  # time passes between deciding and calling
 MEET = "W"  # another worker of the same kind runs from start to end before the call
+REFUSED = "E"  # an error code, which follows a colon
 CROSS = "V"  # so does one of the other kind: dispatcher and poller work at the same runs
 
 KINDS: Mapping[str, str] = {
     BEFORE: "killed before the effect",
     AFTER: "killed after the effect",
     LOST: "answer lost",
+    SILENT: "read not answered",
     RETRIED: "answer lost, retried by the SDK",
     LATE: "effect delayed",
     STALE: "stale answer",
@@ -37,8 +40,10 @@ KINDS: Mapping[str, str] = {
     JUMP: "clock jump",
     MEET: "second worker of a kind",
     CROSS: "dispatcher and poller at once",
-    "E": "refused with an error code",
+    REFUSED: "refused with an error code",
 }
+
+DEATHS = BEFORE + AFTER + LOST  # what tries that nothing is lost and nothing is done twice
 
 DELAY = timedelta(minutes=4)  # a signed request is taken for five
 LIFE = timedelta(seconds=100)  # a function lives for 120 s; one that is away for longer is dead
@@ -92,7 +97,7 @@ class Fault:
     @property
     def passes(self) -> bool:
         """Whether it must leave no trace in the end."""
-        return self.mode[0] != "E" or self.mode[2:] in PASSING
+        return self.mode[0] != REFUSED or self.mode[2:] in PASSING
 
     def __str__(self) -> str:
         return f"{self.mode}@{self.at}"
@@ -104,29 +109,19 @@ def parse(text: str) -> Fault:
     return Fault(int(at), mode)
 
 
-def modes(call: Call, *, kills_only: bool = False) -> Iterator[str]:
-    """Every fault that can happen at the call and is told apart from the others."""
-    yield BEFORE
-    if kills_only:
-        if not call.reads:
-            yield AFTER
-            yield LOST
-        return
-    yield AFTER
-    yield LOST
-    yield JUMP
-    if call.worker != "intake":
-        yield MEET
-    if call.worker in ("dispatcher", "poller"):
-        yield CROSS
-    if may_be_old(call):
-        yield STALE
-    if not call.reads:
-        yield RETRIED
-        yield LATE
-    if call.operation in ("send_message_batch", "query"):
-        yield PARTIAL
-    yield from (f"E:{code}" for code in codes(call.service, call.operation))
+def modes(call: Call, only: str = "") -> Iterator[str]:
+    """Every fault that can happen at the call and is told apart from the others; of `only` these letters, if any are given.
+
+    Who dies after a read dies before the next call: that is not told apart.
+    """
+    possible = [BEFORE, JUMP, SILENT] if call.reads else [BEFORE, AFTER, LOST, RETRIED, LATE, JUMP]
+    possible += [MEET] if call.worker != "intake" else []
+    possible += [CROSS] if call.worker in ("dispatcher", "poller") else []
+    possible += [STALE] if may_be_old(call) else []
+    possible += [PARTIAL] if call.operation in ("send_message_batch", "query") else []
+    if not only or REFUSED in only:
+        possible += [f"{REFUSED}:{code}" for code in codes(call.service, call.operation)]
+    return (mode for mode in possible if not only or mode[0] in only)
 
 
 def may_be_old(call: Call) -> bool:

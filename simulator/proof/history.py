@@ -334,7 +334,7 @@ class History:
 
     def _spoil(self, call: Call, perform: Perform, mode: str) -> Params:
         self.injected[mode[0]] += 1
-        if mode[0] == "E":
+        if mode[0] == faults.REFUSED:
             self.spoiled += 1
             self.asked.discard(_guard_of(call))
             raise _error(mode[2:])
@@ -346,7 +346,7 @@ class History:
                 self.spoiled += 1
                 self._perform(call, perform)
                 raise Killed(call.name)
-            case faults.LOST:
+            case faults.LOST | faults.SILENT:
                 self.spoiled += 1
                 self._perform(call, perform)
                 raise ReadTimeoutError(endpoint_url=call.name)

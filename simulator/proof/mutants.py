@@ -21,8 +21,8 @@ FRESH = ("patchtide", "simulator.memory", "simulator.proof")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A guard that is taken out. `looks` are scenarios, with how many faults, and a k for deaths and lost answers alone:
-    `single:1k`; or `seeds:kind:count`."""
+    """A guard that is taken out. `looks` are scenarios, with how many faults, and the letters of those that are tried:
+    `single:1BA`; or `seeds:kind:count`."""
 
     guard: str
     module: str
@@ -38,21 +38,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.aws.automation",
         "start_automation_execution(**json.loads(request))",
         'start_automation_execution(**(json.loads(request) | {"ClientToken": str(__import__("uuid").uuid4())}))',
-        ("single:1k",),
+        ("single:1BA",),
     ),
     Mutant(
         "a start that nobody answered is found, not sent again, once its token is old",
         "patchtide.core.due",
         "return now < first + TOKEN_TRUST and now < last_start(run, wave)",
         "return now < last_start(run, wave)",
-        ("forgetful:1k",),
+        ("forgetful:1A",),
     ),
     Mutant(
         "what is found by its tag is not started again",
         "patchtide.flow.dispatcher",
         "yield Started(execution.key, found, at.now()) if found else NotThere(execution.key)",
         "yield NotThere(execution.key)",
-        ("forgetful:1k",),
+        ("forgetful:1A",),
     ),
     Mutant(
         "an occurrence is claimed once: the registration is as it was read, and the run is new",
@@ -62,28 +62,28 @@ MUTANTS: tuple[Mutant, ...] = (
         """        opened = self.table.put(_run_item(run, run.opened_at, uuid4().hex))
         self.table.transact("claim", [opened, self.table.put(_occurrence_item(run, ""))])
         self._save(registration, [])""",
-        ("single:1", "seeds:faults:300"),
+        ("single:1W",),
     ),
     Mutant(
         "who saves a run has loaded the latest",
         "patchtide.aws.runs",
         'item, "version = :before", {":before": before.version}',
         'item, "version >= :zero", {":zero": 0}',
-        ("smallest:1", "single:1"),
+        ("smallest:1W",),
     ),
     Mutant(
         "what is about to be done is noted first",
         "patchtide.flow.step",
         "        noted = ask(run, todo, now())",
         "        noted = run",
-        ("nobody:1",),
+        ("nobody:1W",),
     ),
     Mutant(
         "the runbook's fence knows the cutoff",
         "patchtide.core.request",
         '"NotAfter": [f"{work.not_after:%Y-%m-%dT%H:%M:%SZ}"],',
         "",
-        ("tight:1",),
+        ("tight:1T",),
     ),
     Mutant(
         "what waits is taken back before the cutoff",
@@ -104,7 +104,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.flow.dispatcher",
         "    return capped and in_window(run, wave, at.now())",
         "    return capped",
-        ("tight:1",),
+        ("tight:1T",),
     ),
     Mutant(
         "a closed calendar bars every start",
@@ -120,7 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.flow.permits",
         'return Opening(False, None, f"the calendar could not be read: {error.message}", sure) & found',
         "return Opening(True, None) & found",
-        ("closing:1",),
+        ("closing:1E",),
     ),
     Mutant(
         "while the service is paused nothing starts",
@@ -134,7 +134,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.flow.permits",
         'return Verdict("wait", f"whether the service is paused could not be read: {error.message}")',
         "return YES",
-        ("single:1",),
+        ("single:1E",),
     ),
     Mutant(
         "a campaign that was disabled starts nothing",
@@ -148,7 +148,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.flow.permits",
         'return Verdict("wait", f"whether the campaign is enabled could not be read: {error.message}")',
         "return YES",
-        ("single:1",),
+        ("single:1E",),
     ),
     Mutant(
         "the runbook is the one that the run was prepared for",
@@ -204,7 +204,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.aws.runs",
         'return self.table.put_if(item, "attribute_not_exists(pk) OR changes = :before", {":before": holds.changes})',
         'return self.table.put_if(item, "attribute_not_exists(pk) OR changes >= :zero", {":zero": 0})',
-        ("twins:1",),
+        ("twins:1W",),
     ),
     Mutant(
         "evidence carries our snapshot",
@@ -241,7 +241,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.aws.runs",
         'unchanged = "#state = :state AND pages = :pages AND partsEnded = :parts"',
         'unchanged = "#state = :state OR pages >= :pages OR partsEnded >= :parts"',
-        ("smallest:1", "seeds:weather:200"),
+        ("smallest:1W",),
     ),
     Mutant(
         "success needs evidence for every instance",
@@ -271,21 +271,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.core.due",
         "for alert in run.alerts if _unanswered(alert.asked_at, now)]",
         "for alert in run.alerts if alert.asked_at is None]",
-        ("single:1k",),
+        ("single:1BA",),
     ),
     Mutant(
         "a run that ended wants attention until people have heard of it",
         "patchtide.core.due",
         "        return now if due(run, now) or run.alerts else None",
         "        return None",
-        ("single:1",),
+        ("single:1E",),
     ),
     Mutant(
         "what a worker that died had asked for is asked for again",
         "patchtide.core.due",
         "    return asked_at is None or now >= asked_at + patience",
         "    return asked_at is None",
-        ("single:1k",),
+        ("single:1BA",),
     ),
     Mutant(
         "one answer that an execution is not known is not believed",
@@ -332,7 +332,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.core.audit",
         "    if new.asked_at and new.asked_at != (old.asked_at if old else None):",
         "    if new.id and not (old and old.id):",
-        ("single:1k",),
+        ("single:1BA",),
     ),
     Mutant(
         "what came of a start is in the audit trail",
@@ -360,7 +360,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.aws.service",
         'self.table.put_if(_item(after), "body = :before", unchanged)',
         'self.table.put_if(_item(after), "body = :before OR body <> :before", unchanged)',
-        ("paused:1",),
+        ("paused:1W",),
     ),
     Mutant(
         "a line of the audit trail seals the one before",

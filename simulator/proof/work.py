@@ -49,10 +49,10 @@ def replaced(value: T, /, **changes: object) -> T:
     return made
 
 
-def explored(name: str, faults: int, *, kills_only: bool, share: tuple[int, int] = (0, 1)) -> Found:
+def explored(name: str, faults: int, *, only: str = "", share: tuple[int, int] = (0, 1)) -> Found:
     """Every history of a scenario with up to so many faults; of the first ones, a share."""
     with silent(), _steady():
-        return Explorer(scenarios.ALL[name](), faults, kills_only=kills_only, share=share).explore()
+        return Explorer(scenarios.ALL[name](), faults, only=only, share=share).explore()
 
 
 def played(seeds: Iterable[int], kind: str = "") -> Played:
@@ -61,8 +61,6 @@ def played(seeds: Iterable[int], kind: str = "") -> Played:
     with silent(), _steady():
         for seed in seeds:
             _play(story(seed, kind), done)
-            if seed % 50 == 0:
-                gc.collect()
     return done
 
 
@@ -102,13 +100,11 @@ def compared(seeds: Iterable[int]) -> Played:
             done.injected.update(history.weathered)
             done.ends.update(verdict.ends.values())
             done.violations += [(f"events {seed}", one) for one in dict.fromkeys((*wrong, *verdict.wrong))]
-            if seed % 50 == 0:
-                gc.collect()
     return done
 
 
 def first_violation(looks: Iterable[str]) -> str:
-    """The first thing that is wrong in these looks (`scenario:faults`, with a k for kills and lost answers alone, or
+    """The first thing that is wrong in these looks (`scenario:faults`, with letters behind where only those are tried, or
     `seeds:kind:count`); empty where nothing is."""
     for look in looks:
         name, *rest = look.split(":")
@@ -119,8 +115,7 @@ def first_violation(looks: Iterable[str]) -> str:
                     return f"{rest[0]} {done.violations[0][0]}: {done.violations[0][1]}"
             continue
         with silent(), _steady():
-            faults, kills_only = int(rest[0].removesuffix("k")), rest[0].endswith("k")
-            found = Explorer(scenarios.ALL[name](), faults, kills_only=kills_only, first_only=True).explore()
+            found = Explorer(scenarios.ALL[name](), int(rest[0][0]), only=rest[0][1:], first_only=True).explore()
         if found.violations:
             return f"{name}, {found.violations[0][0]}: {found.violations[0][1]}"
     return ""
