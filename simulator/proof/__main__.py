@@ -41,7 +41,7 @@ YEAR = timedelta(days=365.25)
 # In which every kind of fault is tried at every call; in the others deaths and lost answers, since what else may happen there
 # happens here, too.
 EVERY_KIND = ("reference", "smallest", "single", "tight", "forgetful", "nobody", "spliced")
-SHARES = 8  # into which the pairs of faults of the reference campaign are divided
+SHARES = 6  # into which the pairs of faults of the reference campaign are divided
 
 
 @dataclass(frozen=True)
