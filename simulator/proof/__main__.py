@@ -115,7 +115,7 @@ def tasks(plan: Plan) -> Iterator[Task]:
         run = partial(work.explored, "reference", 2, only=DEATHS, share=(share, SHARES))
         yield Task("pairs of faults", run, 30, "reference", 2)
     if plan.triples:
-        yield Task("triples of faults", partial(work.explored, "single", 3, only=DEATHS), 35, "single", 3)
+        yield Task("triples of faults", partial(work.explored, "single", 3, only="BA"), 25, "single", 3)
     yield Task("pairs of faults", partial(work.explored, "smallest", 2, only=DEATHS), 9, "smallest", 2)
     for name in plan.singles:
         shares = 2 if name == "reference" else 1

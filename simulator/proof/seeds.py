@@ -80,7 +80,7 @@ class Story:
             return History(self.scenario)
         rng = random.Random(f"chaos {self.seed}")  # noqa: S311 - a story
         history = History(self.scenario)
-        history.memory.checked = self.seed % 4 == 0  # that requests fit AWS's models is seen often enough
+        history.memory.checked = self.seed % 20 == 0  # that requests fit AWS's models is seen often enough
         history.weather = self._weather(rng, lambda: history.now)
 
         def disturb(call: Call) -> str | None:
@@ -152,7 +152,7 @@ def story(seed: int, kind: str = "") -> Story:
         case "people":
             actions, facts = _people(rng, start, item, occurrence)
         case "pause":
-            span = _span(rng, start, range(-60, 60), (3, 10, 30))
+            span = _span(rng, start, range(-20, 30), (3, 8))
             actions = [turn(span[0], on=True), turn(span[1], on=False)]
             facts = replace(facts, paused=(span,))
         case "overlap":
@@ -253,7 +253,7 @@ def _campaign(rng: random.Random, made: Organization, start: datetime, kind: str
     if rng.random() < 0.3:
         later = rng.choice((0, 0, 1, 3))
         worst = rng.choice((0, 1, 100))
-        soak = rng.choice((0, 10, 60))
+        soak = rng.choice((0, 10, 30))
         item["waves"] = [
             {"name": "canary", "targets": "tag:Ring=0", "gate": {"maxErrors": worst, "soak": f"{soak}m"}},
             {"name": "broad", "targets": "tag:Ring=1", "scheduleOffset": later},
@@ -312,7 +312,7 @@ def _people(
             changed = {**item, "rebootOption": "NoReboot", "description": "another"}
             return [put(at, changed)], facts
         case "disable":
-            back = at + timedelta(minutes=rng.choice((10, 40)))
+            back = at + timedelta(minutes=rng.choice((10, 20)))
             off = put(at, {**item, "state": "DISABLED"})
             return [off, put(back, item)], replace(facts, barred={"web": ((heard, back),)})
         case "delete":
