@@ -15,6 +15,9 @@ AUTOMATION = "ssm.amazonaws.com"
 
 Operation = Literal["Scan", "Install"]
 Platform = Literal["Linux", "Windows"]
+State = Literal["pending", "running", "stopping", "stopped", "terminated"]
+
+FORGOTTEN_AFTER = timedelta(hours=1)  # an instance's end; until then AWS still shows it
 
 
 class Behaviour(StrEnum):
@@ -33,6 +36,24 @@ class Behaviour(StrEnum):
     OVERWRITTEN = "overwritten"
     SENTINEL = "sentinel"
     SLOW_EVIDENCE = "slow-evidence"
+    NOEXEC = "noexec"
+    NO_PYTHON = "no-python"
+    PKG_CONFLICT = "pkg-conflict"
+    REPO_METADATA = "repo-metadata"
+    WINDOWS_UPDATE = "windows-update"
+    WSUS_UNREACHABLE = "wsus-unreachable"
+    OUT_OF_MEMORY = "out-of-memory"
+    NO_PERMISSION = "no-permission"
+    SLOW = "slow"
+    TERMINATED = "terminated"
+
+
+_OF_WINDOWS = frozenset({Behaviour.WINDOWS_UPDATE, Behaviour.WSUS_UNREACHABLE})
+_SYSTEMS: Mapping[Platform, tuple[str, str]] = {
+    "Linux": ("Amazon Linux", "2023"),
+    "Windows": ("Microsoft Windows Server 2022 Datacenter", "10.0.20348"),
+}
+_DEBIAN = ("Debian GNU/Linux", "12")
 
 
 class Ping(StrEnum):
@@ -64,6 +85,7 @@ class PatchState:
     reboot_option: str = "RebootIfNeeded"
     install_override_list: str = ""
     baseline_id: str = "pb-0a7f3c2e1d4b5a698"
+    execution_id: str = ""  # the command that wrote it
 
 
 @dataclass(eq=False)
@@ -78,7 +100,8 @@ class Node:
     tags: dict[str, str] = field(default_factory=dict)
     platform: Platform = "Linux"
     platform_name: str = "Amazon Linux"
-    state: Literal["pending", "running", "stopping", "stopped", "terminated"] = "running"
+    platform_version: str = "2023"
+    state: State = "running"
     ping: Ping = Ping.ONLINE
     pinged_at: datetime | None = None
     installed: int = 120
@@ -206,11 +229,14 @@ class Organization:
         behaviour: Behaviour = Behaviour.HEALTHY,
         *,
         tags: Mapping[str, str] | None = None,
-        platform: Platform = "Linux",
+        platform: Platform | None = None,
         missing: int = 4,
         hybrid: bool = False,
     ) -> Node:
-        """A new running node. Its agent is as the behaviour wants it."""
+        """A new running node. Its agent, and its platform where none is named, are as the behaviour wants them."""
+        platform = platform or ("Windows" if behaviour in _OF_WINDOWS else "Linux")
+        apt = platform == "Linux" and behaviour is Behaviour.NO_PYTHON
+        system, version = _DEBIAN if apt else _SYSTEMS[platform]
         ping = {Behaviour.AGENT_OFFLINE: Ping.LOST, Behaviour.NOT_MANAGED: Ping.NEVER}.get(behaviour, Ping.ONLINE)
         node = Node(
             f"{'mi' if hybrid else 'i'}-0{self._random.getrandbits(64):016x}",
@@ -220,7 +246,8 @@ class Organization:
             behaviour,
             tags={"Name": name, **(tags or {})},
             platform=platform,
-            platform_name="Amazon Linux" if platform == "Linux" else "Microsoft Windows Server 2022 Datacenter",
+            platform_name=system,
+            platform_version=version,
             ping=ping,
             missing=missing,
         )
@@ -233,6 +260,10 @@ class Organization:
         group = Group(name, account.id, region, {key: tuple(values) for key, values in tags.items()})
         self.groups[account.id, region, name] = group
         return group
+
+    def forget(self, node: Node) -> None:
+        """Show the node to nobody any more. It stays in `nodes`, so that what became of it can still be told."""
+        self._by_location[node.account, node.region].remove(node)
 
     # --- asking it ------------------------------------------------------------------------------------------------
 
@@ -299,6 +330,7 @@ def _is(name: str, principal: str) -> bool:
 
 OVERWRITTEN_AFTER = timedelta(minutes=1)
 EVIDENCE_LATE = timedelta(minutes=4)
+SLOWLY = timedelta(hours=3)  # longer than a patch command may take, so AWS gives up on it before
 FOREIGN_SNAPSHOT = "5eeda5ca-0000-4000-8000-000000000000"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAYLOAD = "patch-baseline-operations-1.161.tar.gz"
@@ -340,6 +372,7 @@ class Course:
     lasts: timedelta
     report: Report | None
     reboot_after: timedelta | None = None
+    gone_after: timedelta | None = None
     state: PatchState | None = None
     overwrite: PatchState | None = None
     evidence_late: timedelta = timedelta(0)
@@ -383,9 +416,15 @@ def _install(node: Node, wish: Wish, now: datetime, chance: random.Random) -> Co
     reboots = wish.reboot_option == "RebootIfNeeded" and node.missing > 0
     if node.behaviour is Behaviour.AGENT_LOST_AFTER_REBOOT:
         return Course(works, None, reboot_after=works)
+    if node.behaviour is Behaviour.SLOW:
+        return Course(SLOWLY, None)
+    if node.behaviour is Behaviour.PKG_CONFLICT:
+        # The transaction is given up as a whole, so there is nothing to reboot for.
+        state = _after_install(node, wish, now, now + works, reboots=False)
+        return Course(works, _conflict(), state=state)
     lasts = works + away if reboots else works
     state = _after_install(node, wish, now, now + lasts, reboots=reboots)
-    done = Course(lasts, _success(node, wish), works if reboots else None, state)
+    done = Course(lasts, _success(node, wish), works if reboots else None, state=state)
     match node.behaviour:
         case Behaviour.PATCH_FAILS:
             return replace(done, report=_one_failed(node))
@@ -397,6 +436,8 @@ def _install(node: Node, wish: Wish, now: datetime, chance: random.Random) -> Co
             return replace(done, state=_sentinel(state))
         case Behaviour.SLOW_EVIDENCE:
             return replace(done, evidence_late=EVIDENCE_LATE)
+        case Behaviour.TERMINATED:
+            return replace(done, gone_after=works / 2)
     return done
 
 
@@ -417,7 +458,70 @@ def _broken(node: Node, chance: random.Random) -> Course | None:
             return Course(
                 soon * 5, Report(1, output, "Existing lock /var/run/yum.pid\nfailed to run commands: exit status 1")
             )
+        case Behaviour.NOEXEC:
+            return Course(soon, _exit(126, f"sh: {_FOLDER.format(node.id)}/_script.sh: Permission denied"))
+        case Behaviour.NO_PYTHON:
+            found = "An unsupported package manager and python version combination was found. Apt requires Python3 to be installed.\n"
+            return Course(soon, _exit(1, output=found))
+        case Behaviour.REPO_METADATA:
+            return Course(soon, _exit(1, _NO_METADATA))
+        case Behaviour.WINDOWS_UPDATE:  # WU_E_DS_NODATA: its own data store is damaged
+            return Course(soon, _exit(4294967295, _NO_SEARCH.format("0x80248007"), _MODULE))
+        case Behaviour.WSUS_UNREACHABLE:  # WU_E_PT_WINHTTP_NAME_NOT_RESOLVED
+            return Course(soon, _exit(4294967295, _NO_SEARCH.format("0x8024402C"), _MODULE + _NOTHING_FOUND))
+        case Behaviour.OUT_OF_MEMORY:
+            killed = f"{_FOLDER.format(node.id)}/_script.sh: line 187: 21345 Killed  python3 ./main_entrance.py"
+            return Course(soon * 5, _exit(137, killed, "Running transaction\n"))
+        case Behaviour.NO_PERMISSION:
+            return Course(soon, _exit(1, _not_authorized(node)))
     return None
+
+
+_FOLDER = "/var/lib/amazon/ssm/{}/document/orchestration/awsrunShellScript/PatchLinux"
+_NO_METADATA = (
+    "https://cdn.amazonlinux.com/core/mirrors/2023/x86_64/repodata/repomd.xml: [Errno 14] HTTP Error 503 - Service Unavailable\n"
+    "Trying other mirror.\n"
+    "Cannot retrieve repository metadata (repomd.xml) for repository: amazonlinux. Please verify its path and try again\n"
+    "failure: repodata/repomd.xml from amazonlinux: [Errno 256] No more mirrors to try."
+)
+_MODULE = "Successfully downloaded and installed the PatchBaselineOperations PowerShell module.\n"
+_NOTHING_FOUND = (
+    "OperationStartTime : 1970-01-01T00:00:00.0000000Z\n"
+    "OperationEndTime : 1970-01-01T00:00:00.0000000Z\n"
+    "InstalledCount : -1\n"
+    "FailedCount : -1\n"
+    "MissingCount : -1\n"
+)
+_NO_SEARCH = (
+    "Invoke-PatchBaselineOperation : Exception Details: An error occurred when attempting to search Windows Update.\n"
+    "Exception Level 1:\n"
+    " Error Message: Exception from HRESULT: {}\n"
+    " Stack Trace: at WUApiLib.IUpdateSearcher.Search(String criteria)"
+)
+
+
+def _exit(code: int, error: str = "", output: str = "") -> Report:
+    """What the agent reports of a script that gave up: its words, and the sentence that the agent adds to them."""
+    said = f"{error}\n" if error else ""
+    return Report(code, output, f"{said}failed to run commands: exit status {code}")
+
+
+def _not_authorized(node: Node) -> str:
+    action, role = "GetDeployablePatchSnapshotForInstance", f"arn:aws:sts::{node.account}:assumed-role/web/{node.id}"
+    return (
+        f"An error occurred (AccessDeniedException) when calling the {action} operation: User: {role} is not authorized to "
+        f"perform: ssm:{action} on resource: {node.arn} because no identity-based policy allows the ssm:{action} action"
+    )
+
+
+def _conflict() -> Report:
+    problem = (
+        "Error: \n"
+        " Problem: package httpd-core-2.4.62-1.amzn2023.x86_64 conflicts with mod_http2 < 2.0.26 provided by "
+        "mod_http2-2.0.11-2.amzn2023.x86_64\n"
+        "  - cannot install the best update candidate for package httpd-core-2.4.59-2.amzn2023.x86_64"
+    )
+    return _exit(1, problem, "Resolving dependencies\n")
 
 
 def _state(node: Node, wish: Wish, started_at: datetime, ended_at: datetime) -> PatchState:
@@ -439,7 +543,7 @@ def _state(node: Node, wish: Wish, started_at: datetime, ended_at: datetime) -> 
 
 def _after_install(node: Node, wish: Wish, started_at: datetime, ended_at: datetime, *, reboots: bool) -> PatchState:
     """The state after an Install: it reports nothing as missing, what it could not do is failed."""
-    failed = 1 if node.behaviour is Behaviour.PATCH_FAILS else 0
+    failed = {Behaviour.PATCH_FAILS: 1, Behaviour.PKG_CONFLICT: node.missing or 1}.get(node.behaviour, 0)
     done = max(0, node.missing - failed)
     waits = (done or 1) if node.behaviour is Behaviour.PENDING_REBOOT else 0 if reboots else done
     return replace(

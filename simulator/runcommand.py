@@ -10,7 +10,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PATCH_DOCUMENT = "AWS-RunPatchBaseline"
 DELIVERY_TIMEOUT = 3600
 EXECUTION_TIMEOUT = timedelta(hours=2)
+FOREIGN_COMMENT = "nightly compliance scan"
 
 _STATUS = {
     "Undeliverable": "Failed",
@@ -344,6 +345,8 @@ class RunCommand:
         what = course(node, wish, clock.now, chance)
         if what.reboot_after is not None:
             clock.after(what.reboot_after, lambda: self._world.set_ping(node, Ping.LOST))
+        if what.gone_after is not None:
+            clock.after(what.gone_after, lambda: self._world.set_state(node, "terminated"))
         if what.report is None:
             clock.after(EXECUTION_TIMEOUT, lambda: self._time_out(command, invocation))
             return
@@ -368,14 +371,20 @@ class RunCommand:
 
     def _come_back(self, command: Command, invocation: Invocation, what: Course, report: Report) -> None:
         node = invocation.node
+        if node.state != "running":  # it went down under the patches, and nobody hears of them again
+            self._world.lose(command.id, node)
+            self._world.clock.after(EXECUTION_TIMEOUT - what.lasts, lambda: self._time_out(command, invocation))
+            return
         del self._patching[node.id]
         if what.state is not None:
             if what.state.operation == "Install":
                 left = max(0, what.state.failed)
                 node.installed, node.missing = node.installed + node.missing - left, left
-            self._write(node, what.state, self._world.switches.evidence_delay + what.evidence_late)
+            state = replace(what.state, execution_id=command.id)
+            self._write(node, state, self._world.switches.evidence_delay + what.evidence_late)
         if what.overwrite is not None:
-            self._write(node, what.overwrite, OVERWRITTEN_AFTER)
+            overwrite = what.overwrite
+            self._world.clock.after(OVERWRITTEN_AFTER, lambda: self._overwrite(node, overwrite))
         self._report(command, invocation, report)
         if what.reboot_after is not None:
             self._world.set_ping(node, Ping.ONLINE)
@@ -383,6 +392,35 @@ class RunCommand:
     def _write(self, node: Node, state: PatchState, delay: timedelta) -> None:
         """Let the state become visible, in place of whatever is known then."""
         self._world.clock.after(delay, lambda: setattr(node, "patch_state", state))
+
+    def _overwrite(self, node: Node, state: PatchState) -> None:
+        """Somebody else's scan of the node, as soon over as it is seen: their command, and the state that it leaves."""
+        if node.state != "running":
+            return
+        now = self._world.clock.now
+        parameters = {"Operation": state.operation, "SnapshotId": state.snapshot_id}
+        command = Command(
+            id=self._world.new_id("foreign command"),  # a kind of its own: ours have the same ids with it and without
+            account=node.account,
+            region=node.region,
+            params={
+                "DocumentName": PATCH_DOCUMENT,
+                "Comment": FOREIGN_COMMENT,
+                "InstanceIds": [node.id],
+                "Parameters": {name: [value] for name, value in parameters.items()},
+            },
+            parameters=dict(parameters),
+            requested_at=now,
+            origin=Origin(),
+            max_concurrency=1,
+            max_errors=0,
+            invocations={node.id: Invocation(node, "Success", now, now, 0, "Scan finished\n")},
+            status="Success",
+            details="Success",
+            ended=1,
+        )
+        self._commands.setdefault((node.account, node.region), {})[command.id] = command
+        node.patch_state = replace(state, execution_id=command.id, started_at=now, ended_at=now)
 
     def _time_out(self, command: Command, invocation: Invocation) -> None:
         self._patching.pop(invocation.node.id, None)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from simulator import automation, documents, runcommand
@@ -217,7 +218,7 @@ class Ssm(Regional):
             IsLatestVersion=True,
             PlatformType=node.platform,
             PlatformName=node.platform_name,
-            PlatformVersion="10.0.20348" if node.platform == "Windows" else "2023",
+            PlatformVersion=node.platform_version,
             ResourceType="ManagedInstance" if hybrid else "EC2Instance",
             Name=node.name if hybrid else None,
             ComputerName=f"{node.name}.example.internal",
@@ -234,13 +235,30 @@ class Ssm(Regional):
     def describe_instance_patches(self, caller: Caller, **params: Any) -> Params:
         """The patches of one node, as its last operation left them."""
         node = next((node for node in self._nodes(caller) if node.id == params["InstanceId"]), None)
-        if node is None or not node.managed:
+        if node is None or not node.managed or node.state == "terminated":
             raise ServiceError("InvalidInstanceId", f"Instance {params['InstanceId']} is not known.")
-        patches = list(_patches(node.patch_state)) if node.patch_state else []
+        patches = list(_patches(node, node.patch_state)) if node.patch_state else []
         for one in params.get("Filters", ()):
-            patches = [patch for patch in patches if str(patch.get(one["Key"])) in one["Values"]]
+            if one.get("Key") not in _PATCH_FILTERS:
+                raise ServiceError("InvalidFilter", f"{one.get('Key')} is not a filter here.")
+            wanted = set(map(_plain, one.get("Values", ())))
+            patches = [patch for patch in patches if _plain(patch[one["Key"]]) in wanted]
         found, token = page(patches, params.get("NextToken"), params.get("MaxResults", 100))
         return present(Patches=found, NextToken=token)
+
+    def list_compliance_items(self, caller: Caller, **params: Any) -> Params:
+        """Each patch of one node, and the command that it is known from. A node that nobody has scanned has none."""
+        ids = params.get("ResourceIds", ())
+        if len(ids) != 1:
+            raise ServiceError("InvalidResourceId", "Give one resource id.")
+        if params.get("ResourceTypes", ["ManagedInstance"]) != ["ManagedInstance"]:
+            raise ServiceError("InvalidResourceType", "The resource type is ManagedInstance.")
+        node = next((node for node in self._nodes(caller) if node.id == ids[0]), None)
+        items = list(_compliance(node, node.patch_state)) if node is not None and node.patch_state else []
+        for one in params.get("Filters", ()):
+            items = [item for item in items if _compliance_matches(item, one)]
+        found, token = page(items, params.get("NextToken"), params.get("MaxResults", 50))
+        return present(ComplianceItems=found, NextToken=token)
 
     # --- calendars ------------------------------------------------------------------------------------------------
 
@@ -305,7 +323,7 @@ def _information_matches(node: Node, key: str, values: list[str]) -> bool:
 def _patch_state(node: Node, state: PatchState) -> Params:
     return present(
         InstanceId=node.id,
-        PatchGroup=node.patch_group or node.tags.get("Patch Group", node.tags.get("PatchGroup", "")),
+        PatchGroup=_patch_group(node),
         BaselineId=state.baseline_id,
         SnapshotId=state.snapshot_id,
         InstallOverrideList=state.install_override_list or None,
@@ -328,24 +346,100 @@ def _patch_state(node: Node, state: PatchState) -> Params:
     )
 
 
-def _patches(state: PatchState) -> Iterator[Params]:
+def _patch_group(node: Node) -> str:
+    return node.patch_group or node.tags.get("Patch Group", node.tags.get("PatchGroup", ""))
+
+
+_PATCH_FILTERS = ("Classification", "KBId", "Severity", "State")
+_PACKAGES = (
+    ("kernel", "6.1.92-99.174"),
+    ("openssl", "3.0.8-1"),
+    ("curl", "8.5.0-1"),
+    ("glibc", "2.34-52"),
+    ("systemd", "252.23-2"),
+    ("sudo", "1.9.15-1"),
+    ("bind-libs", "9.18.28-1"),
+)
+_SEVERITIES = ("Critical", "Important", "Medium", "Low")
+_NEVER = datetime.fromtimestamp(0, UTC)
+
+
+def _plain(word: str) -> str:
+    """A state without its spelling: AWS's model has INSTALLED_OTHER, its examples have InstalledOther."""
+    return word.replace("_", "").lower()
+
+
+def _patches(node: Node, state: PatchState) -> Iterator[Params]:
+    """The patches that the state counts. Numbered through, so that one that was missing is the one that fails later."""
     counts = {
         "FAILED": state.failed,
         "MISSING": state.missing,
         "INSTALLED_PENDING_REBOOT": state.pending_reboot,
-        "INSTALLED_REJECTED": state.rejected,
         "INSTALLED": state.installed,
+        "INSTALLED_REJECTED": state.rejected,
     }
-    for word, count in counts.items():
-        for number in range(1, count + 1):
-            yield {
-                "Title": f"package-{word.lower().replace('_', '-')}-{number}",
-                "KBId": f"package-{word.lower().replace('_', '-')}-{number}.x86_64",
-                "Classification": "Security",
-                "Severity": "Important",
-                "State": word,
-                "InstalledTime": state.ended_at if word.startswith("INSTALLED") else datetime.fromtimestamp(0, UTC),
-            }
+    numbers = count()
+    for word, many in counts.items():
+        installed_at = state.ended_at if word.startswith("INSTALLED") else _NEVER
+        for _ in range(many):
+            yield _patch(node, next(numbers), word, installed_at)
+
+
+def _patch(node: Node, number: int, word: str, installed_at: datetime) -> Params:
+    if node.platform == "Windows":
+        kb, classification = f"KB{5034441 + 137 * number}", "SecurityUpdates"
+        title = f"Security Update for Windows Server 2022 for x64-based Systems ({kb})"
+    else:
+        name, version = _PACKAGES[number] if number < len(_PACKAGES) else (f"perl-Module-{number}", "1.4-2")
+        kb, classification = f"{name}.x86_64", "Security"
+        title = f"{kb}:0:{version}.amzn2023"
+    cves = [f"CVE-2026-{21000 + 13 * number + more}" for more in range(1 + number % 2)]
+    return present(
+        Title=title,
+        KBId=kb,
+        Classification=classification,
+        Severity=_SEVERITIES[number % len(_SEVERITIES)],
+        State=word,
+        InstalledTime=installed_at,
+        CVEIds=",".join(cves) if word in ("FAILED", "MISSING") else None,
+    )
+
+
+def _compliance(node: Node, state: PatchState) -> Iterator[Params]:
+    execution = present(ExecutionTime=state.ended_at, ExecutionId=state.execution_id or None, ExecutionType="Command")
+    for patch in _patches(node, state):
+        yield {
+            "ComplianceType": "Patch",
+            "ResourceType": "ManagedInstance",
+            "ResourceId": node.id,
+            "Id": patch["KBId"],
+            "Title": patch["Title"],
+            "Status": "COMPLIANT" if patch["State"] == "INSTALLED" else "NON_COMPLIANT",
+            "Severity": "UNSPECIFIED",  # AWS's own baselines give their rules no severity
+            "ExecutionSummary": execution,
+            "Details": {
+                "Classification": patch["Classification"],
+                "InstalledTime": f"{patch['InstalledTime']:%Y-%m-%dT%H:%M:%SZ}",
+                "PatchBaselineId": state.baseline_id,
+                "PatchGroup": _patch_group(node),
+                "PatchSeverity": patch["Severity"],
+                "PatchState": patch["State"],
+            },
+        }
+
+
+def _compliance_matches(item: Params, wanted: Params) -> bool:
+    key, values = wanted.get("Key"), wanted.get("Values", [])
+    if key not in ("ComplianceType", "Id", "Severity", "Status", "Title"):
+        raise ServiceError("InvalidFilter", f"{key} is not a filter here.")
+    match wanted.get("Type", "EQUAL"):
+        case "EQUAL":
+            return item[key] in values
+        case "NOT_EQUAL":
+            return item[key] not in values
+        case "BEGIN_WITH":
+            return str(item[key]).startswith(tuple(values))
+    raise ServiceError("InvalidFilter", f"{wanted['Type']} does not fit {key}.")
 
 
 class Sts(Regional):

@@ -14,14 +14,16 @@ from typing import Literal
 from simulator.automation import RUN_TAG, Automation
 from simulator.clock import Clock
 from simulator.documents import Library
-from simulator.fleet import Behaviour, Node, Organization, Ping
+from simulator.fleet import FORGOTTEN_AFTER, Behaviour, Node, Organization, Ping, State
 from simulator.protocol import Identities, Service
 from simulator.runcommand import Delivery, Origin, RunCommand
 from simulator.services import all_services
 
 __all__ = ["RUN_TAG", "Calendar", "Delivery", "Origin", "Switches", "Truth", "World"]
 
-Truth = Literal["compliant", "pendingReboot", "nonCompliant", "failed", "unreachable", "unverified", "notStarted"]
+Truth = Literal[
+    "compliant", "pendingReboot", "nonCompliant", "failed", "unreachable", "unverified", "notStarted", "gone"
+]
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class World:
         self._deliveries: defaultdict[tuple[str | None, str], list[Delivery]] = defaultdict(list)
         self._attempts: set[tuple[str | None, str, str]] = set()
         self._awaited: set[tuple[str | None, str]] = set()
+        self._lost: set[tuple[str, str]] = set()
         self._ids: defaultdict[str, int] = defaultdict(int)
         self.commands = RunCommand(self)
         self.automation = Automation(self)
@@ -144,6 +147,17 @@ class World:
             node.pinged_at = self.clock.now
             self.commands.wake(node)
 
+    def set_state(self, node: Node, state: State) -> None:
+        """The instance is started, stopped or terminated, and its agent, where SSM knows it, comes and goes with it.
+
+        What is to happen later is told to the clock: `world.clock.at(when, lambda: world.set_state(node, "stopped"))`.
+        """
+        if state == "terminated" and node.state != "terminated":
+            self.clock.after(FORGOTTEN_AFTER, lambda: self.organization.forget(node))
+        node.state = state
+        if node.managed:
+            self.set_ping(node, Ping.ONLINE if state == "running" else Ping.LOST)
+
     def attempt(self, origin: Origin, account: str, region: str) -> None:
         """Note that a patch command was sent at the location."""
         self._attempts.add((origin.run, account, region))
@@ -156,6 +170,10 @@ class World:
         """Note that a patch command reached an agent."""
         self.effects.append(delivery)
         self._deliveries[delivery.run, delivery.node].append(delivery)
+
+    def lose(self, command: str, node: Node) -> None:
+        """Note that the node went down under a patch command."""
+        self._lost.add((command, node.id))
 
     # --- counters -------------------------------------------------------------------------------------------------
 
@@ -200,7 +218,7 @@ class World:
         if node is None:
             return "notStarted"
         if delivered:
-            return _truth_of(node, delivered[0])
+            return _truth_of(node, delivered[0], lost=(delivered[0].command, node_id) in self._lost)
         if (run, node.account, node.region) not in self._attempts:
             return "notStarted"
         if not node.managed or (run, node_id) in self._awaited:
@@ -217,11 +235,24 @@ _TRUTHS: Mapping[Behaviour, Truth] = {
     Behaviour.PENDING_REBOOT: "pendingReboot",
     Behaviour.OVERWRITTEN: "unverified",
     Behaviour.SENTINEL: "unverified",
+    Behaviour.NOEXEC: "failed",
+    Behaviour.NO_PYTHON: "failed",
+    Behaviour.PKG_CONFLICT: "failed",
+    Behaviour.REPO_METADATA: "failed",
+    Behaviour.WINDOWS_UPDATE: "failed",
+    Behaviour.WSUS_UNREACHABLE: "failed",
+    Behaviour.OUT_OF_MEMORY: "failed",
+    Behaviour.NO_PERMISSION: "failed",
+    Behaviour.SLOW: "failed",
+    Behaviour.TERMINATED: "gone",
 }
 
 
-def _truth_of(node: Node, delivery: Delivery) -> Truth:
-    if delivery.clashed:
+def _truth_of(node: Node, delivery: Delivery, *, lost: bool) -> Truth:
+    evident = node.patch_state is not None and node.patch_state.execution_id == delivery.command
+    if node.state == "terminated" and not evident:
+        return "gone"
+    if delivery.clashed or lost:
         return "failed"
     if delivery.operation == "Scan":
         if node.behaviour in (Behaviour.SENTINEL, Behaviour.OVERWRITTEN):

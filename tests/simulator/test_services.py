@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -200,6 +201,7 @@ def test_instances_are_found_by_tag_state_and_id(scene: Scene) -> None:
     (reservation,) = client.describe_instances(InstanceIds=[web.id])["Reservations"]
     assert {"Key": "PatchGroup", "Value": "web"} in reservation["Instances"][0]["Tags"]
     assert reservation["OwnerId"] == ALPHA
+    assert reservation["Instances"][0]["State"] == {"Code": 16, "Name": "running"}
 
 
 def test_instances_come_in_pages(scene: Scene) -> None:
@@ -278,6 +280,126 @@ def test_failed_patches_can_be_listed(scene: Scene) -> None:
     (patch,) = client.describe_instance_patches(InstanceId=node.id, Filters=filters)["Patches"]
     assert patch["State"] == "FAILED"
     assert refusal(lambda: client.describe_instance_patches(InstanceId="i-0123456789abcdef0"))[0] == "InvalidInstanceId"
+
+
+def counted(scene: Scene, id_: str) -> Counter[str]:
+    """How many patches of each state a node has, page by page."""
+    pages = scene.client("ssm", ALPHA).get_paginator("describe_instance_patches").paginate(InstanceId=id_)
+    return Counter(patch["State"] for page in pages for patch in page["Patches"])
+
+
+@pytest.mark.parametrize("operation", ["Scan", "Install"])
+@pytest.mark.parametrize(
+    "behaviour",
+    [Behaviour.HEALTHY, Behaviour.PATCH_FAILS, Behaviour.PKG_CONFLICT, Behaviour.PENDING_REBOOT, Behaviour.SENTINEL],
+)
+def test_the_patches_of_a_node_are_those_that_its_state_counts(
+    scene: Scene, behaviour: Behaviour, operation: str
+) -> None:
+    (node,) = scene.add(behaviour)
+    node.rejected = 2
+    scene.play(parameters={"Operation": [operation]})
+    scene.wait(minutes=1)
+    (state,) = scene.client("ssm", ALPHA).describe_instance_patch_states(InstanceIds=[node.id])["InstancePatchStates"]
+    counts = {
+        "MISSING": state["MissingCount"],
+        "FAILED": state["FailedCount"],
+        "INSTALLED_PENDING_REBOOT": state["InstalledPendingRebootCount"],
+        "INSTALLED_REJECTED": state["InstalledRejectedCount"],
+        "INSTALLED": state["InstalledCount"],
+    }
+    assert counted(scene, node.id) == {word: many for word, many in counts.items() if many > 0}
+
+
+@pytest.mark.parametrize(
+    ("platform", "id_", "classification"),
+    [("Linux", "kernel.x86_64", "Security"), ("Windows", "KB5034441", "SecurityUpdates")],
+)
+def test_what_was_missing_is_what_fails_and_both_say_what_they_would_mend(
+    scene: Scene, platform: str, id_: str, classification: str
+) -> None:
+    (node,) = scene.add(Behaviour.PATCH_FAILS, platform=platform)
+    client, found = scene.client("ssm", ALPHA), []
+    for operation in ("Scan", "Install"):
+        scene.play(parameters={"Operation": [operation]})
+        scene.wait(minutes=1)
+        found.append(client.describe_instance_patches(InstanceId=node.id, MaxResults=10)["Patches"])
+        assert client.describe_instance_patches(InstanceId=node.id, MaxResults=10)["Patches"] == found[-1]
+    (missing, *_), (failed, installed, *_) = found
+    assert (missing["State"], failed["State"], installed["State"]) == ("MISSING", "FAILED", "INSTALLED")
+    assert missing | {"State": "FAILED"} == failed
+    assert (failed["KBId"], failed["Classification"], failed["Severity"]) == (id_, classification, "Critical")
+    assert (failed["InstalledTime"].year, failed["CVEIds"]) == (1970, "CVE-2026-21000")
+    assert "CVEIds" not in installed
+    assert len({patch["KBId"] for patch in found[0]}) == 10
+
+
+def test_patches_are_found_by_several_states_in_either_of_awss_spellings(scene: Scene) -> None:
+    (node,) = scene.add(Behaviour.PENDING_REBOOT)
+    node.rejected = 1
+    scene.play()
+    scene.wait(minutes=1)
+    client = scene.client("ssm", ALPHA)
+
+    def found(key: str, *values: str) -> list[str]:
+        filters = [{"Key": key, "Values": list(values)}]
+        patches = client.describe_instance_patches(InstanceId=node.id, Filters=filters)["Patches"]
+        return [patch["State"] for patch in patches]
+
+    both = ["INSTALLED_PENDING_REBOOT"] * 4 + ["INSTALLED_REJECTED"]
+    assert found("State", "MISSING", "FAILED", "INSTALLED_PENDING_REBOOT", "INSTALLED_REJECTED") == both
+    assert found("State", "Missing", "Failed", "InstalledPendingReboot", "InstalledRejected") == both
+    assert found("State", "Missing") == []
+    assert found("KBId", "kernel.x86_64", "curl.x86_64") == ["INSTALLED_PENDING_REBOOT"] * 2
+    assert refusal(lambda: found("Colour", "red"))[0] == "InvalidFilter"
+
+
+def test_compliance_names_the_command_that_it_is_known_from(scene: Scene) -> None:
+    (node,) = scene.add(Behaviour.PATCH_FAILS, tags={"Patch Group": "front"})
+    client = scene.client("ssm", ALPHA)
+    asked = {"ResourceIds": [node.id], "ResourceTypes": ["ManagedInstance"]}
+    patches = {"Key": "ComplianceType", "Values": ["Patch"], "Type": "EQUAL"}
+    assert client.list_compliance_items(**asked)["ComplianceItems"] == []
+    scene.play()
+    scene.wait(minutes=1)
+    (command,) = client.list_commands()["Commands"]
+    pages = list(client.get_paginator("list_compliance_items").paginate(**asked, Filters=[patches]))
+    items = [item for page in pages for item in page["ComplianceItems"]]
+    assert [len(page["ComplianceItems"]) for page in pages] == [50, 50, 24]
+    assert {item["ExecutionSummary"]["ExecutionId"] for item in items} == {command["CommandId"]}
+    assert {item["ExecutionSummary"]["ExecutionType"] for item in items} == {"Command"}
+    assert Counter(item["Status"] for item in items) == {"NON_COMPLIANT": 1, "COMPLIANT": 123}
+    failed = items[0]
+    assert (failed["Id"], failed["Severity"], failed["ResourceId"]) == ("kernel.x86_64", "UNSPECIFIED", node.id)
+    assert (failed["Details"]["PatchState"], failed["Details"]["PatchGroup"]) == ("FAILED", "front")
+    state = client.describe_instance_patch_states(InstanceIds=[node.id])["InstancePatchStates"][0]
+    assert (state["PatchGroup"], state["OperationEndTime"]) == ("front", failed["ExecutionSummary"]["ExecutionTime"])
+    (reservation,) = scene.client("ec2", ALPHA).describe_instances()["Reservations"]
+    assert {"Key": "Patch Group", "Value": "front"} in reservation["Instances"][0]["Tags"]
+
+
+def test_compliance_is_asked_of_one_node_and_filtered(scene: Scene) -> None:
+    (node,) = scene.add(Behaviour.HEALTHY)
+    scene.play(parameters={"Operation": ["Scan"]})
+    scene.wait(minutes=1)
+    client = scene.client("ssm", ALPHA)
+
+    def found(key: str, value: str, kind: str) -> int:
+        wanted = [{"Key": key, "Values": [value], "Type": kind}, {"Key": "Status", "Values": ["NON_COMPLIANT"]}]
+        return len(client.list_compliance_items(ResourceIds=[node.id], Filters=wanted)["ComplianceItems"])
+
+    assert [found("ComplianceType", "Patch", kind) for kind in ("EQUAL", "NOT_EQUAL")] == [4, 0]
+    assert found("ComplianceType", "Association", "EQUAL") == 0
+    assert found("Title", "openssl.", "BEGIN_WITH") == 1
+    for call, code in (
+        (lambda: found("Colour", "red", "EQUAL"), "InvalidFilter"),
+        (lambda: found("Title", "a", "LESS_THAN"), "InvalidFilter"),
+        (lambda: client.list_compliance_items(), "InvalidResourceId"),
+        (lambda: client.list_compliance_items(ResourceIds=[node.id, node.id]), "InvalidResourceId"),
+        (lambda: client.list_compliance_items(ResourceIds=["x"], ResourceTypes=["Pod"]), "InvalidResourceType"),
+    ):
+        assert refusal(call)[0] == code
+    assert client.list_compliance_items(ResourceIds=["i-0123456789abcdef0"])["ComplianceItems"] == []
 
 
 def test_evidence_takes_as_long_as_the_switch_says(scene_with: Callable[..., Scene]) -> None:

@@ -145,6 +145,7 @@ def test_the_truth_of_every_behaviour_is_told(scene: Scene, operation: str) -> N
         assert told[Behaviour.DISK_FULL] == told[Behaviour.HEALTHY] == "nonCompliant"
     else:
         assert told[Behaviour.PENDING_REBOOT] == "pendingReboot"
+        assert told[Behaviour.TERMINATED] == "gone"
         assert {told[one] for one in (Behaviour.HEALTHY, Behaviour.FALSE_FAILURE, Behaviour.SLOW_EVIDENCE)} == {
             "compliant"
         }
