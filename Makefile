@@ -99,6 +99,7 @@ runbooks: $(DEV_READY) ## Copy the runbooks into the templates that ship them
 .PHONY: pictures
 pictures: $(DEV_READY) ## Draw the pictures in docs from the code
 	@$(BIN)/python -m docs.draw
+	@$(BIN)/python -m tests.report.picture
 
 .PHONY: lock
 lock: $(UV) ## Lock the requirements again; UPGRADE=--upgrade moves what is not pinned

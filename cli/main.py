@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cli import campaign, local, pause, run, validate
+from cli import campaign, compliance, local, pause, run, validate
 from cli.console import data
-from patchtide import __version__
+from patchtide.core.version import VERSION
 
 # The locked time zones, which are the functions' own: this machine's may be of another year, and say another hour.
 zoneinfo.reset_tzpath(to=())
@@ -25,6 +25,7 @@ app.command()(validate.schema)
 app.command()(validate.schedule)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(run.app, name="run")
+app.add_typer(compliance.app, name="compliance")
 app.command()(pause.pause_all)
 app.command()(pause.resume_all)
 app.command()(local.demo)
@@ -33,7 +34,7 @@ app.add_typer(local.app, name="local")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        data.print(f"patchtide {__version__}")
+        data.print(f"patchtide {VERSION}")
         raise typer.Exit
 
 

@@ -162,6 +162,7 @@ def play(out: Path, seed: int, console: Console) -> dict[str, Any]:
         with demo.stack.wire.quiet():
             demo.look()
             told = _summary(demo)
+        _keep_reports(demo.stack.stored(), out)
     _keep(told, (monthly, adhoc), out)
     _tell(told, demo, out, console)
     return told
@@ -224,6 +225,13 @@ def _keep(told: Mapping[str, Any], items: tuple[Mapping[str, Any], ...], out: Pa
         (mails / f"{number:02d}.txt").write_text(text, encoding="utf-8")
 
 
+def _keep_reports(stored: Iterator[tuple[str, bytes]], out: Path) -> None:
+    for key, content in stored:
+        path = out / "bucket" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 def _tell(told: Mapping[str, Any], demo: Play, out: Path, console: Console) -> None:
     grid = Grid(box=None, pad_edge=False)
     for name in ("run", "state", "instances", "outcomes", "locations"):
@@ -251,3 +259,5 @@ def _tell(told: Mapping[str, Any], demo: Play, out: Path, console: Console) -> N
         markup=False,
     )
     console.print(f"Files: {out / 'summary.json'}, {out / 'mails'}", markup=False)
+    for report in sorted((out / "bucket").glob("runs/*/*/report.html")):
+        console.print(f"Report, for any browser: {report}", markup=False)

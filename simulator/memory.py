@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader
@@ -30,6 +30,7 @@ from patchtide.aws.calendars import Alarms, Calendars, FreezeFiles
 from patchtide.aws.inquiries import Inquiries
 from patchtide.aws.items import Items
 from patchtide.aws.organization import Organization
+from patchtide.aws.reports import Archive, ReportQueue
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.service import Slots, Switch
 from patchtide.aws.spokes import Spokes
@@ -40,6 +41,7 @@ from patchtide.flow.dispatcher import Dispatcher, dispatch
 from patchtide.flow.intake import Intake, sweep, take
 from patchtide.flow.permits import Guards
 from patchtide.flow.poller import Poller, poll
+from patchtide.flow.reporter import Reporter, report
 from simulator.fleet import ADMINISTRATION_ROLE
 from simulator.protocol import Caller, Params, ServiceError, operation_name
 from simulator.tables import CancelledError, Tables
@@ -51,6 +53,7 @@ READ_ROLE = "Patchtide-Collector"
 BUCKET = "reports"
 TOPIC = "alerts"
 QUEUE = "inquiries"
+REPORTS = "reports"
 VISIBILITY = timedelta(seconds=720)
 RECEIVES = 5  # of a message, until it is a dead letter
 STREAM_TRIES = 11
@@ -140,6 +143,8 @@ class Api:
             raise AttributeError(operation)
 
         def call(**params: Any) -> Params:
+            if "Body" in params:  # a file is what it was when it was sent, however late that arrives
+                params["Body"] = params["Body"].read()
             return self._boundary.cross(
                 self._service, operation, params, lambda caller: self._perform(caller, operation, params), self._who
             )
@@ -189,7 +194,7 @@ def _pagination(service: str) -> Mapping[str, Mapping[str, Any]]:
 
 @dataclass
 class Message:
-    """A message in the collector's queue."""
+    """A message in a queue."""
 
     body: str
     visible_at: datetime
@@ -219,6 +224,8 @@ class Memory:
     dead: list[str] = field(default_factory=list)
     mails: list[Mail] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
+    written: dict[str, bytes] = field(default_factory=dict)
+    pages: bool = False  # whether reports have a page for people, which takes longer than all the rest of a small run
     alarms: dict[str, str] = field(default_factory=dict)
     _clients: dict[str, Api] = field(default_factory=dict)
     _warm: dict[str, Any] = field(default_factory=dict)
@@ -262,6 +269,9 @@ class Memory:
         )
 
     def _sqs(self, _: Caller, operation: str, params: Params) -> Params:
+        if operation == "send_message":
+            self.messages.append(Message(params["MessageBody"], self.now()))
+            return {"MessageId": "1"}
         assert operation == "send_message_batch"  # noqa: S101 - we send nothing else
         for entry in params["Entries"]:
             self.messages.append(Message(entry["MessageBody"], self.now()))
@@ -279,6 +289,9 @@ class Memory:
         return {"MessageId": str(len(self.mails))}
 
     def _s3(self, _: Caller, operation: str, params: Params) -> Params:
+        if operation == "put_object":
+            self.written[params["Key"]] = params["Body"]
+            return {}
         assert operation == "get_object"  # noqa: S101
         text = self.files.get(params["Key"])
         if text is None:
@@ -375,6 +388,7 @@ class Memory:
                 runs=Runs(table, RETENTION, self.now),
                 automation=Automation(self.client("ssm")),
                 inquiries=Inquiries(self.client("sqs"), QUEUE),
+                reports=ReportQueue(self.client("sqs"), REPORTS),
                 switch=Switch(table),
                 alerts=Alerts(self.client("sns"), TOPIC),
                 now=self.now,
@@ -395,6 +409,21 @@ class Memory:
             )
 
         return cast("Collector", self._made("collector", make))
+
+    def reporter(self) -> Reporter:
+        """The reporter function's own."""
+
+        def make() -> Reporter:
+            table = self.table()
+            return Reporter(
+                registry=Registry(table),
+                runs=Runs(table, RETENTION, self.now),
+                archive=Archive(lambda: self.client("s3"), BUCKET),
+                now=self.now,
+                **({} if self.pages else {"draw": _no_page}),
+            )
+
+        return cast("Reporter", self._made("reporter", make))
 
     # --- invocations -------------------------------------------------------------------------------------------------
 
@@ -418,10 +447,14 @@ class Memory:
         with self._as("intake"):
             sweep(self.intake())
 
-    def collect(self, message: str) -> None:
-        """One invocation of the collector, for one message."""
-        with self._as("collector"):
-            collect(inquiries.read(message), self.collector())
+    def receive(self, message: str) -> None:
+        """One invocation of the function that a message is for: the collector's are questions, the reporter's are runs' names."""
+        if message.startswith("{"):
+            with self._as("collector"):
+                collect(inquiries.read(message), self.collector())
+        else:
+            with self._as("reporter"):
+                report(message, self.reporter())
 
     @contextmanager
     def _as(self, worker: str) -> Iterator[None]:
@@ -459,6 +492,10 @@ class Memory:
             yield
         finally:
             self.boundary.watch, self.boundary.calls = watch, calls
+
+
+def _no_page(into: TextIO, page: object) -> None:
+    del into, page
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,14 @@ class Stack:
                     sqs.delete_message(QueueUrl=self._mail_queue, ReceiptHandle=message["ReceiptHandle"])
                     yield json.loads(message["Body"])
 
+    def stored(self) -> Iterator[tuple[str, bytes]]:
+        """What the bucket holds: each object's key and content."""
+        with self.wire.quiet():
+            s3, bucket = self._client("s3"), self._attribute("ReportsBucket", "")
+            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+                for found in page.get("Contents", ()):
+                    yield found["Key"], s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
+
     # --- functions ---------------------------------------------------------------------------------------------------
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:

@@ -7,7 +7,14 @@ import pytest
 from pydantic.alias_generators import to_camel
 
 from cli.files import load
-from patchtide.core.document import SERVICE_FIELDS, CampaignDocument, GateDocument, WaveDocument, read
+from patchtide.core.document import (
+    SERVICE_FIELDS,
+    CampaignDocument,
+    ExceptionDocument,
+    GateDocument,
+    WaveDocument,
+    read,
+)
 from simulator.template import ROOT
 
 EXAMPLES = sorted((ROOT / "docs/examples").glob("*.yaml"))
@@ -31,6 +38,7 @@ def test_the_rings_come_on_the_days_that_they_say() -> None:
 
 def test_every_field_has_a_line_in_the_reference() -> None:
     text = (ROOT / "docs/campaigns.md").read_text(encoding="utf-8")
-    fields = [to_camel(name) for model in (CampaignDocument, WaveDocument, GateDocument) for name in model.model_fields]
+    models = (CampaignDocument, WaveDocument, GateDocument, ExceptionDocument)
+    fields = [to_camel(name) for model in models for name in model.model_fields]
     missing = [name for name in (*fields, *SERVICE_FIELDS) if f"`{name}`" not in text]
     assert not missing

@@ -13,6 +13,7 @@ from patchtide.aws.alerts import Alerts
 from patchtide.aws.automation import Automation
 from patchtide.aws.inquiries import Inquiries
 from patchtide.aws.items import Items
+from patchtide.aws.reports import ReportQueue
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.service import Switch
 from patchtide.aws.settings import Settings
@@ -34,6 +35,7 @@ poller = Poller(
     runs=Runs(table, settings.retention, now),
     automation=Automation(clients.ssm()),
     inquiries=Inquiries(clients.sqs(), settings["COLLECTOR_QUEUE_URL"]),
+    reports=ReportQueue(clients.sqs(), settings["REPORTER_QUEUE_URL"]),
     switch=Switch(table),
     alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"]),
     now=now,

@@ -286,7 +286,7 @@ class History:
                 continue
             message.received += 1
             before, self.at_hand = self.at_hand, message
-            done = self._invoke("collector", partial(memory.collect, message.body))
+            done = self._invoke("collector", partial(memory.receive, message.body))
             self.at_hand = before
             if not done:
                 message.visible_at = self.now + VISIBILITY

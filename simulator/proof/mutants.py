@@ -246,7 +246,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "success needs evidence for every instance",
         "patchtide.core.advance",
-        "        if sum(tally.count(*FINE) for tally in tallies) == expected:",
+        "        if fine and fine + sum(tally.excepted for tally in tallies) == expected:",
         "        if expected:",
         ("broken:0", "stale:0"),
     ),
@@ -276,9 +276,26 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a run that ended wants attention until people have heard of it",
         "patchtide.core.due",
-        "        return now if due(run, now) or run.alerts else None",
-        "        return None",
+        "        if due(run, now) or run.alerts:\n            return now",
+        "        if due(run, now):\n            return now",
         ("single:1E",),
+    ),
+    Mutant(
+        "a report that nobody wrote is asked for again",
+        "patchtide.core.due",
+        "run.report_asked_at + REPORT_PATIENCE if _unreported(run) and run.report_asked_at else None",
+        "None",
+        ("single:1A",),
+    ),
+    Mutant(
+        "a run is marked as reported only when it is",
+        "patchtide.flow.reporter",
+        "    written = write(dossier, at)\n    at.runs.remember(written.points)",
+        """    at.runs.save(dossier.run, fold(dossier.run, [Reported("0" * 64)], at.now()), at.now())
+    dossier = at.runs.load(run_id)
+    written = write(dossier, at)
+    at.runs.remember(written.points)""",
+        ("single:1BA",),
     ),
     Mutant(
         "what a worker that died had asked for is asked for again",

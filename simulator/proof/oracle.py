@@ -258,6 +258,15 @@ def _audited(history: History, run: str, body: Mapping[str, Any]) -> Iterator[st
             yield f"INV-16 {effect.operation} at {effect.at}, and no line of the audit trail says why"
 
 
+def _reported(history: History, run: str, campaign: str, body: Mapping[str, Any]) -> Iterator[str]:
+    """LIV-9: what ended leaves its report, and its point on the trend once."""
+    if not body["reported"]:
+        yield f"LIV-9 {run} ended, and has no report"
+    points = [row for row in history.memory.rows(f"history#{campaign}", "run#") if str(row["sk"]).endswith(f"#{run}")]
+    if len(points) != 1:
+        yield f"LIV-9 {run} has {len(points)} points on the trend"
+
+
 def _frozen(history: History, memo: Memo) -> tuple[Memo, list[str]]:
     """INV-9: who is expected does not change once it is written down."""
     known = dict(memo.frozen)
@@ -321,6 +330,8 @@ def _ended(
             yield f"LIV-1 {occurrence.run} never ended: {end}"
         return
     yield from _audited(history, occurrence.run, body)
+    if strict:
+        yield from _reported(history, occurrence.run, occurrence.campaign, body)
     if occurrence.end and end != occurrence.end:
         yield f"LIV-1 {occurrence.run} ended {end}, not {occurrence.end}"
     rows = {

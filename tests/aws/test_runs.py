@@ -145,25 +145,25 @@ def test_executions_are_kept_beside_the_run_and_only_when_they_change(runs: Runs
 
 def test_a_run_that_wants_nothing_is_not_due_any_more(runs: Runs, run: Run) -> None:
     assert list(runs.due(NOW)) == [run.id]
-    ended = replace(run, state=type(run.state).SUCCEEDED, told="succeeded")
+    ended = replace(run, state=type(run.state).SUCCEEDED, told="succeeded", reported="0" * 64)
     runs.save(run, ended, NOW)
     assert list(runs.due(NOW + timedelta(days=9))) == []
 
 
 def test_locations_are_written_down_once_however_often(runs: Runs, run: Run) -> None:
     many = [Location(f"{number:012d}", "eu-west-1") for number in range(130)]
-    assert runs.add_locations(run.id, "all", many[:120]) == 120
+    assert runs.add_locations(run.id, "all", dict.fromkeys(many[:120], "")) == 120
     first = runs.location(run.id, "all", many[0])
     assert first
     runs.out_of_reach(first, Cause.ROLE_DENIED, "no role")
-    assert runs.add_locations(run.id, "all", many) == 130
+    assert runs.add_locations(run.id, "all", dict.fromkeys(many, "")) == 130
     again = runs.location(run.id, "all", many[0])
     assert again
     assert again.state is LocationState.UNREACHABLE
 
 
 def test_a_frozen_location_is_counted_once_and_stays_as_it_was(runs: Runs, run: Run) -> None:
-    runs.add_locations(run.id, "all", [WHERE])
+    runs.add_locations(run.id, "all", {WHERE: ""})
     before = runs.location(run.id, "all", WHERE)
     assert before
     runs.freeze(before, nodes(120), runs.holds(WHERE), SPAN, NOW)
@@ -175,7 +175,7 @@ def test_a_frozen_location_is_counted_once_and_stays_as_it_was(runs: Runs, run: 
 
 
 def test_a_page_of_evidence_is_counted_once_whoever_brings_it(runs: Runs, run: Run) -> None:
-    runs.add_locations(run.id, "all", [WHERE])
+    runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 60)
     runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
     at = runs.location(run.id, "all", WHERE)
@@ -195,7 +195,7 @@ def test_a_page_of_evidence_is_counted_once_whoever_brings_it(runs: Runs, run: R
 
 
 def test_a_location_that_ended_or_was_left_out_does_not_end_again(runs: Runs, run: Run) -> None:
-    runs.add_locations(run.id, "all", [WHERE])
+    runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 1)
     runs.end(run.id, "all", WHERE, Ending("Success"), "child", NOW)
     runs.end(run.id, "all", WHERE, Ending("Failed"), None, NOW)
@@ -205,7 +205,7 @@ def test_a_location_that_ended_or_was_left_out_does_not_end_again(runs: Runs, ru
 
 
 def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, table: Table) -> None:
-    runs.add_locations(run.id, "all", [WHERE])
+    runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 1)
     runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
     at = runs.location(run.id, "all", WHERE)
@@ -222,7 +222,7 @@ def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, 
 
 
 def test_an_instance_row_stays_small(runs: Runs, run: Run, table: Table) -> None:
-    runs.add_locations(run.id, "all", [WHERE])
+    runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 1)
     runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
     at = runs.location(run.id, "all", WHERE)
@@ -233,12 +233,12 @@ def test_an_instance_row_stays_small(runs: Runs, run: Run, table: Table) -> None
 
 
 def test_instances_are_held_by_one_run_and_whoever_comes_late_must_look_again(runs: Runs, run: Run) -> None:
-    runs.add_locations(run.id, "all", [WHERE])
+    runs.add_locations(run.id, "all", {WHERE: ""})
     stale = runs.holds(WHERE)
     freeze(runs, run, 3)
     (hold,) = runs.holds(WHERE).held
     assert (hold.run, hold.wave, hold.until, len(hold.instances)) == (run.id, "all", UNTIL, 3)
-    runs.add_locations("other", "all", [WHERE])
+    runs.add_locations("other", "all", {WHERE: ""})
     late = runs.location("other", "all", WHERE)
     assert late
     with pytest.raises(Overtaken):
@@ -251,7 +251,7 @@ def test_instances_are_held_by_one_run_and_whoever_comes_late_must_look_again(ru
 
 
 def test_a_location_in_parts_has_ended_when_all_of_them_have(runs: Runs, run: Run) -> None:
-    runs.add_locations(run.id, "all", [WHERE])
+    runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 60)
     for part, status in ((1, "Success"), (3, "Failed"), (3, "Success"), (2, "Success")):
         at = runs.location(run.id, "all", WHERE)
@@ -264,7 +264,7 @@ def test_a_location_in_parts_has_ended_when_all_of_them_have(runs: Runs, run: Ru
 
 
 def test_an_order_wakes_its_run_until_it_is_answered(runs: Runs, run: Run) -> None:
-    runs.save(run, replace(run, state=type(run.state).SUCCEEDED, told="succeeded"), NOW)
+    runs.save(run, replace(run, state=type(run.state).SUCCEEDED, told="succeeded", reported="0" * 64), NOW)
     assert list(runs.due(NOW)) == []
     order = Order("o-1", "retry", "arn:aws:iam::1:user/me", NOW, failed_only=True)
     runs.order(run.id, order)

@@ -1,6 +1,8 @@
 """The command against the hub's tables, in the small world."""
 
+import hashlib
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from patchtide.aws.items import Items
 from patchtide.aws.runs import Registry
+from simulator.fleet import Behaviour
 from tests.journeys.small import Play, opened
 
 runner = CliRunner()
@@ -176,3 +179,83 @@ def test_everything_is_paused_and_resumed_by_command_and_only_on_purpose(play: P
     call("resume-all", "--yes")
     play.run(hours=5)
     assert len(play.world.effects) == 4
+
+
+def test_compliance_is_told_run_by_run_account_by_account_and_patch_by_patch(play: Play, tmp_path: Path) -> None:
+    next(
+        node for node in play.world.organization.nodes.values() if node.name == "a-1"
+    ).behaviour = Behaviour.PATCH_FAILS
+    applied(tmp_path)
+    play.run(hours=6)
+    (run,) = json.loads(call("run", "list", "--output", "json"))
+    (last,) = json.loads(call("compliance", "summary", "--output", "json"))
+    assert (last["campaign"], last["run"], last["percent"]) == ("web", run["run"], 50.0)
+    (account,) = json.loads(call("compliance", "summary", "web", "--output", "json"))
+    assert (account["account"], account["expected"], account["compliant"]) == ("111122223333", 2, 1)
+    (point,) = json.loads(call("compliance", "trend", "web", "--output", "json"))
+    assert point["outcomes"] == {"compliant": 1, "failed": 1}
+    assert (
+        json.loads(call("compliance", "trend", "web", "--account", "111122223333", "--output", "json"))[0]["percent"]
+        == 50.0
+    )
+    missing = json.loads(call("compliance", "missing", "web", "--output", "json"))
+    assert missing["run"] == run["run"]
+    assert [(one["instances"], one["states"]) for one in missing["patches"]] == [(1, "1 Failed")]
+    (row,) = json.loads(call("compliance", "missing", run["run"], "--instances", "--output", "json"))["patches"]
+    assert (row["account"], row["state"]) == ("111122223333", "Failed")
+    for command in ("summary", "trend"):
+        assert "50%" in call("compliance", command, "web")
+
+
+def test_a_report_is_written_from_the_tables_as_it_stands_in_the_bucket_and_changes_nothing(
+    play: Play, tmp_path: Path
+) -> None:
+    applied(tmp_path)
+    play.run(hours=6)
+    (dossier,) = play.runs()
+    out = tmp_path / "report"
+    files = json.loads(call("compliance", "report", "web", "--out", str(out), "--output", "json"))["files"]
+    assert {Path(path).name for path in files} >= {"report.html", "report.json", "instances.csv", "SHA256SUMS"}
+    stored = dict(play.stack.stored())[f"runs/web/{dossier.run.id}/report.json"]
+    assert json.loads((out / "report.json").read_text())["compliance"] == json.loads(stored)["compliance"]
+    assert play.runs() == [dossier]
+
+
+def test_a_period_has_a_page_of_all_its_runs(play: Play, tmp_path: Path) -> None:
+    applied(tmp_path)
+    play.run(hours=6)
+    out = tmp_path / "period"
+    call("compliance", "report", "--since", "2026-12-01", "--until", "2026-12-31", "--out", str(out))
+    told = json.loads((out / "period.json").read_text())
+    assert [len(told["runs"]), len(told["accounts"])] == [1, 1]
+    assert "100% compliant as of the last run of each campaign, 1 runs" in (out / "period.html").read_text()
+    call("compliance", "report", "web", "--since", "2027-01-01", "--out", str(out))
+    assert json.loads((out / "period.json").read_text()) == {"runs": [], "accounts": []}
+
+
+def test_an_auditor_gets_everything_in_one_archive_that_can_be_checked(play: Play, tmp_path: Path) -> None:
+    applied(tmp_path)
+    play.run(hours=6)
+    (dossier,) = play.runs()
+    archive = tmp_path / "evidence.zip"
+    call("compliance", "evidence", dossier.run.id, "--out", str(archive))
+    with zipfile.ZipFile(archive) as pack:
+        names = set(pack.namelist())
+        for line in pack.read("SHA256SUMS").decode().splitlines():
+            digest, name = line.split("  ")
+            assert hashlib.sha256(pack.read(name)).hexdigest() == digest
+            names.discard(name)
+        assert names == {"SHA256SUMS"}
+        assert json.loads(pack.read("campaign.json"))["version"] == 1
+        trail = pack.read("audit.ndjson").decode().splitlines()
+        assert len(trail) == dossier.run.audited
+        assert hashlib.sha256(trail[-1].encode()).hexdigest() == dossier.run.seal
+        assert "STARTED" in pack.read("alerts.txt").decode()
+
+
+def test_what_never_ran_is_said_in_a_sentence(play: Play) -> None:
+    assert play.runs() == []
+    result = runner.invoke(app, ["compliance", "report", "nothing"])
+    assert result.exit_code == 1
+    assert "no run and no campaign 'nothing'" in result.output
+    assert runner.invoke(app, ["compliance", "report"]).exit_code == 2

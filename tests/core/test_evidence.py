@@ -66,7 +66,8 @@ def test_a_false_failure_is_known_by_its_evidence() -> None:
 @pytest.mark.parametrize(
     ("invocation", "outcome", "cause"),
     [
-        (FAILED, Outcome.FAILED, Cause.DISK_FULL),
+        (replace(FAILED, output="tar: write error: No space left on device"), Outcome.FAILED, Cause.DISK_FULL),
+        (FAILED, Outcome.FAILED, Cause.PAYLOAD),
         (replace(FAILED, exit_code=156), Outcome.FAILED, Cause.REPO),
         (
             replace(FAILED, exit_code=1, output="E: Could not get lock /var/lib/dpkg/lock"),

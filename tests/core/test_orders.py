@@ -161,7 +161,7 @@ def test_a_wave_that_was_only_about_to_begin_is_stopped() -> None:
 
 
 def test_an_ended_run_asks_for_its_retry_until_it_is_open() -> None:
-    ended = replace(a_run("dev", START, OPENED), state=RunState.FAILED, told="failed")
+    ended = replace(a_run("dev", START, OPENED), state=RunState.FAILED, told="failed", reported="0" * 64)
     run, _ = told(ended, order("retry", failed_only=True), START)
     assert due(run, START) == (Reopen("o-1"),)
     opened = fold(run, [Reopened("o-1", accepted=True, answer="opened")], START)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from patchtide.core.advance import fold
 from patchtide.core.commands import (
     AskEvidence,
+    AskReport,
     AskTargets,
     Close,
     Command,
@@ -32,6 +33,8 @@ from patchtide.core.gate import YES
 from patchtide.core.outcome import Outcome
 from patchtide.core.run import (
     PATIENCE,
+    REPORT_ASKS,
+    REPORT_PATIENCE,
     TOKEN_TRUST,
     VISIBLE,
     Execution,
@@ -50,6 +53,7 @@ from patchtide.core.seen import (
     Permitted,
     Planned,
     Published,
+    Reported,
     Seen,
     Started,
     StartRefused,
@@ -326,10 +330,27 @@ def test_a_frozen_wave_that_nobody_could_plan_ends_as_missed() -> None:
 
 def test_an_ended_run_asks_for_nothing_once_people_were_told() -> None:
     run = fold(ended(), [Counted("all", DONE)], START)
-    assert due(run, START) == (Publish("started", "all"), Publish("succeeded"), Tell("succeeded"))
+    assert due(run, START) == (Publish("started", "all"), Publish("succeeded"), Tell("succeeded"), AskReport())
     run = fold(run, [Published(("started", "all", "")), Published(("succeeded", "", "")), Told("succeeded")], START)
+    assert due(run, START) == (AskReport(),)
+    run = fold(run, [Reported("0" * 64)], START)
     assert due(run, START + timedelta(days=1)) == ()
     assert wake_at(run, START) is None
+
+
+def test_a_report_that_nobody_writes_is_asked_for_a_few_times_and_no_more() -> None:
+    run = fold(ended(), [Counted("all", DONE)], START)
+    run = fold(run, [Published(("started", "all", "")), Published(("succeeded", "", "")), Told("succeeded")], START)
+    now, asked = START, 0
+    while (wake := wake_at(run, now)) is not None:
+        now = max(now, wake)
+        commands = due(run, now)
+        run = ask(run, commands, now)
+        asked += commands == (AskReport(),)
+        assert due(run, now + REPORT_PATIENCE - timedelta(seconds=1)) == ()
+        now += timedelta(seconds=1)
+    assert asked == REPORT_ASKS
+    assert fold(run, [Reported("a" * 64)], now).reported == "a" * 64  # one that comes late is taken all the same
 
 
 WAVE_ORDER = list(WaveState)

@@ -31,6 +31,7 @@ def play() -> Iterator[Play]:
         ("PollerFunction", "poller", None),
         ("CollectorFunction", "collector-targets", {"batchItemFailures": []}),
         ("CollectorFunction", "collector-evidence", {"batchItemFailures": []}),
+        ("ReporterFunction", "reporter", {"batchItemFailures": []}),
     ],
 )
 def test_a_door_answers_its_sample_event(play: Play, function: str, name: str, answer: object) -> None:

@@ -29,10 +29,12 @@ ENVIRONMENT = {
         "CAMPAIGNS_TABLE",
         "RUNS_TABLE",
         "COLLECTOR_QUEUE_URL",
+        "REPORTER_QUEUE_URL",
         "ALERTS_TOPIC_ARN",
         "RETENTION_DAYS",
     },
     "collector": {"RUNS_TABLE", "READ_ROLE_NAME", "RETENTION_DAYS"},
+    "reporter": {"RUNS_TABLE", "REPORTS_BUCKET", "RETENTION_DAYS"},
 }
 each_function = pytest.mark.parametrize("name", ENVIRONMENT)
 
@@ -198,7 +200,7 @@ def test_somebody_is_told_of_every_dead_letter_every_error_and_of_silence() -> N
     }
     letters = {
         ("ApproximateNumberOfMessagesVisible", f"{name}DeadLetters", "notBreaching")
-        for name in ("Intake", "Tick", "Collector")
+        for name in ("Intake", "Tick", "Collector", "Reporter")
     }
     errors = {("Errors", name, "notBreaching") for name in of_type("AWS::Serverless::Function")}
     silence = {("Invocations", name, "breaching") for name in ("DispatcherFunction", "PollerFunction")}
@@ -228,7 +230,7 @@ def test_alarms_may_publish_to_the_encrypted_topic() -> None:
 
 def test_parameters_are_few_and_each_is_explained_grouped_and_bounded() -> None:
     groups = HUB["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert len(PARAMETERS) <= 12
+    assert len(PARAMETERS) <= 15
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
     for parameter in PARAMETERS.values():
         assert parameter["Description"].endswith(".")

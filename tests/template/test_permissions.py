@@ -71,6 +71,17 @@ MAY = {
         "sqs:GetQueueAttributes",
         "sqs:ReceiveMessage",
     },
+    "ReporterRole": LOGS
+    | {
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "s3:PutObject",
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    },
     "TickRole": {"lambda:InvokeFunction", "sqs:SendMessage"},
     "AdministrationRole": {"sts:AssumeRole"},
     "ExecutionRole": GROUPS
@@ -92,8 +103,11 @@ MAY = {
     | {
         "ec2:DescribeInstances",
         "ssm:DescribeInstanceInformation",
+        "ssm:DescribeInstancePatches",
         "ssm:DescribeInstancePatchStates",
         "ssm:ListCommandInvocations",
+        "ssm:ListCommands",
+        "ssm:ListComplianceItems",
         "ssm:GetAutomationExecution",
         "ssm:CancelCommand",
         "ssm:StopAutomationExecution",

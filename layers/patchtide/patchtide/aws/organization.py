@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from patchtide.aws.faults import asking
@@ -17,20 +17,21 @@ class Organization:
     def __init__(self, client: OrganizationsClient) -> None:
         self.client = client
 
-    def accounts(self, selectors: Iterable[str], *, children: bool) -> frozenset[str]:
-        """The active accounts that account ids, units and roots stand for; with `children`, units below them too.
+    def accounts(self, selectors: Iterable[str], *, children: bool) -> Mapping[str, str]:
+        """The active accounts that account ids, units and roots stand for, with their names; with `children`, units below them
+        too.
 
-        An account named by its id is taken at its word: naming accounts must work without an organization.
+        An account named by its id is taken at its word, and has no name here: naming accounts must work without an organization.
         """
-        named: set[str] = set()
+        named: dict[str, str] = {}
         for selector in selectors:
             if selector.isdigit():
-                named.add(selector)
+                named.setdefault(selector, "")
             else:
                 named.update(self._under(selector, children=children))
-        return frozenset(named)
+        return named
 
-    def _under(self, parent: str, *, children: bool) -> Iterator[str]:
+    def _under(self, parent: str, *, children: bool) -> Iterator[tuple[str, str]]:
         """AWS lists direct children only, and pages may be empty with more to follow: the paginator goes on."""
         with asking(f"list the accounts of {parent}"):
             for page in self.client.get_paginator("list_accounts_for_parent").paginate(ParentId=parent):
@@ -38,7 +39,7 @@ class Organization:
                     # `State` replaced `Status` in 2026-09; an account that says neither is taken as active.
                     state = account.get("State", account.get("Status", "ACTIVE"))
                     if state == "ACTIVE":
-                        yield account["Id"]
+                        yield account["Id"], account.get("Name", "")
         if not children:
             return
         with asking(f"list the units of {parent}"):

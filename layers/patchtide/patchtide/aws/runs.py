@@ -11,11 +11,15 @@
 | `run#<id>` | `location#<wave>#<account>#<region>` | one location; in the `problems` index when out of reach |
 | `run#<id>` | `roster#<wave>#<account>#<region>#<page>` | who is expected there, 50 a page, frozen |
 | `run#<id>` | `instance#<wave>#<account>#<region>#<id>` | one instance; in the `problems` index unless it came out right |
+| `run#<id>` | `joined#<wave>#<account>#<region>#<id>` | one instance that was patched though it was not expected |
+| `run#<id>` | `patches#<wave>#<account>#<region>#<id>` | the patches that count against an instance |
 | `run#<id>` | `run#order#<id>` | what a person told the run to do, and what it said; in the `due` index until it has |
 | `run#<id>` | `audit#<number>` | one line of the audit trail, sealed by the next |
 | `run#<id>` | `alert#<kind>#<wave>#<about>` | what people were told |
 | `campaign#<name>` | `alert#<what>` | what people were told of a campaign that has no run to speak for it |
 | `location#<account>#<region>` | `holds` | which run has which instances to itself |
+| `history#<campaign>` | `run#<instant>#<run>` | a run's totals, for years |
+| `history#<campaign>` | `account#<account>#<instant>#<run>` | the same of one account |
 | `service` | `pause` | whether anything may start at all |
 | `service` | `inflight`, `slot#<token>` | how many instances are being patched, and by which executions |
 
@@ -40,9 +44,10 @@ from patchtide.core.campaign import Campaign
 from patchtide.core.due import wake_at
 from patchtide.core.errors import Busy, Overtaken, Refused
 from patchtide.core.evidence import Ending
+from patchtide.core.history import Point
 from patchtide.core.location import Location
 from patchtide.core.orders import Answered, Order
-from patchtide.core.outcome import FINE, LEFT, Cause, Instance, Result
+from patchtide.core.outcome import FINE, LEFT, Cause, Instance, Patch, Result
 from patchtide.core.registration import Registration
 from patchtide.core.roster import Hold, Holds, LocationRun, LocationState, fingerprint, pages
 from patchtide.core.run import Execution, Run
@@ -51,10 +56,11 @@ from patchtide.core.view import Dossier
 
 ACTIONS = 100  # DynamoDB's limit for one transaction
 TRIES = 5
+HISTORY = timedelta(days=5 * 366)  # points of the trend outlive the rows they were counted from
 LONGEST_RUN = timedelta(
     days=60
 )  # waves come up to 27 days apart, and may be postponed by 31: what is open must not expire
-_TALLIED = ("resolved", "unreachable", "empty", "set_aside", "collected", "instances")
+_TALLIED = ("resolved", "unreachable", "empty", "set_aside", "collected", "instances", "compliant", "joined")
 
 
 class Registry:
@@ -212,11 +218,12 @@ class Runs:
         for item in self.table.under(f"run#{run}", "audit#"):
             yield audit.Line(int(str(item["sk"]).partition("#")[2]), str(item["text"]))
 
-    def add_locations(self, run: str, wave: str, locations: Iterable[Location]) -> int:
-        """How many locations the wave has, once these are written down. Those already there are left as they are."""
+    def add_locations(self, run: str, wave: str, locations: Mapping[Location, str]) -> int:
+        """How many locations the wave has, once these are written down with the names of their accounts. Those already there
+        are left as they are."""
         new = [
-            self.table.put_new(self._lasting(_location_item(LocationRun(run, wave, location))))
-            for location in locations
+            self.table.put_new(self._lasting(_location_item(LocationRun(run, wave, location, account_name=name))))
+            for location, name in locations.items()
         ]
         for first in range(0, len(new), ACTIONS):
             try:
@@ -260,7 +267,7 @@ class Runs:
         """
         rosters = pages(instances)
         expected = [instance for page in rosters for instance in page]
-        mine = tuple(instance.id for instance in expected if not instance.held_by)
+        mine = tuple(instance.id for instance in expected if not instance.left_alone)
         frozen = replace(
             at,
             state=LocationState.RESOLVED if mine else LocationState.ENDED if expected else LocationState.EMPTY,
@@ -341,14 +348,28 @@ class Runs:
         item = self.table.get(pk=f"run#{at.run}", sk=f"roster#{_place(at)}#{page:03d}")
         return value(item, tuple[Instance, ...]) if item else ()
 
-    def record(self, at: LocationRun, page: int, results: Iterable[Result]) -> None:
-        """Keep a row for each instance of the page, and count them. Once: a page is counted by whoever is first."""
+    def keep_patches(self, at: LocationRun, patches: Mapping[str, Sequence[Patch]]) -> None:
+        """Keep which patches count against instances of the location."""
+        for id_, found in patches.items():
+            item = {"pk": f"run#{at.run}", "sk": f"patches#{_place(at)}#{id_}", "body": body(tuple(found))}
+            self.table.transact(f"keep the patches of {id_}", [self.table.put(self._lasting(item))])
+
+    def keep_joined(self, at: LocationRun, results: Iterable[Result]) -> None:
+        """Keep what became of instances that were patched though they were not expected."""
+        rows = [self.table.put(self._lasting(_instance_item(at, result, self.now(), "joined"))) for result in results]
+        for first in range(0, len(rows), ACTIONS):
+            self.table.transact(f"keep late joiners of {at.run}", rows[first : first + ACTIONS])
+
+    def record(self, at: LocationRun, page: int, results: Iterable[Result], joined: int = 0) -> None:
+        """Keep a row for each instance of the page, and count them and the late joiners. Once: a page is counted by whoever is
+        first."""
         results = tuple(results)
         last = page + 1 >= at.pages
         before = replace(at, pages_collected=page)
         after = replace(at, pages_collected=page + 1, state=LocationState.COLLECTED if last else at.state)
         counted = Counter(f"outcome_{result.outcome}" for result in results)
         counted.update(f"cause_{result.cause}" for result in results if result.cause)
+        counted += Counter(compliant=sum(result.compliant for result in results), joined=joined)
         if last:
             counted["collected"] = 1
         with suppress(Overtaken):
@@ -356,7 +377,7 @@ class Runs:
                 before,
                 after,
                 counted,
-                [self.table.put(self._lasting(_instance_item(at, result))) for result in results],
+                [self.table.put(self._lasting(_instance_item(at, result, self.now()))) for result in results],
             )
 
     def problems(self, run: str, prefix: str = "", limit: int | None = None) -> tuple[Mapping[str, str], ...]:
@@ -370,6 +391,36 @@ class Runs:
     def instances(self, run: str, wave: str = "") -> Iterator[Mapping[str, str]]:
         """The rows of all instances of a run, or of one wave."""
         return (_row(item) for item in self.table.under(f"run#{run}", f"instance#{wave}"))
+
+    def joined(self, run: str) -> Iterator[Mapping[str, str]]:
+        """The rows of instances that were patched though they were not expected."""
+        return (_row(item) for item in self.table.under(f"run#{run}", "joined#"))
+
+    def patches(self, run: str) -> Iterator[tuple[Mapping[str, str], tuple[Patch, ...]]]:
+        """The patches that count against each instance: its row's key spelled out, and the patches."""
+        for item in self.table.under(f"run#{run}", "patches#"):
+            yield _row(item), value(item, tuple[Patch, ...])
+
+    def remember(self, points: Iterable[Point]) -> None:
+        """Keep points of the trend for HISTORY. Once: a second time changes nothing."""
+        rows = [self.table.put(_point_item(point, self.now() + HISTORY)) for point in points]
+        for first in range(0, len(rows), ACTIONS):
+            self.table.transact("keep points of the trend", rows[first : first + ACTIONS])
+
+    def trend(self, campaign: str, most: int) -> tuple[Point, ...]:
+        """The last points of a campaign's runs, oldest first."""
+        found = self.table.query(
+            "pk = :pk AND begins_with(sk, :sk)",
+            {":pk": f"history#{campaign}", ":sk": "run#"},
+            ScanIndexForward=False,
+            PaginationConfig={"MaxItems": most},
+        )
+        return tuple(reversed([value(item, Point) for item in found]))
+
+    def accounts(self, campaign: str, account: str = "") -> Iterator[Point]:
+        """The points of a campaign's accounts, or of one of them, oldest first for each."""
+        prefix = f"account#{account}#" if account else "account#"
+        return (value(item, Point) for item in self.table.under(f"history#{campaign}", prefix))
 
     def has_alert(self, run: str, alert: Alert) -> bool:
         """Whether people were told that, and it was kept."""
@@ -404,12 +455,12 @@ class Runs:
         """The instances of a wave at a location that did not come out right."""
         prefix = f"instance#{wave}#{location.account}#{location.region}#"
         rows = self.table.under(f"run#{run}", prefix)
-        return frozenset(str(row["sk"]).removeprefix(prefix) for row in rows if row["outcome"] in LEFT)
+        return frozenset(str(row["sk"]).removeprefix(prefix) for row in rows if _left(row))
 
     def left_over(self, run: str) -> Iterator[tuple[str, Location]]:
         """The waves and locations of a run with instances that did not come out right, or that were out of reach."""
         for row in self.problems(run):
-            if row["kind"] == "location" or row["outcome"] in LEFT:
+            if row["kind"] == "location" or _left(row):
                 yield row["wave"], Location(row["account"], row["region"])
 
     def _change(
@@ -480,6 +531,16 @@ def _run_item(run: Run, now: datetime, stamp: str) -> dict[str, Any]:
     return item | ({"due": "run", "dueAt": moment(wake)} if wake else {})
 
 
+def _point_item(point: Point, expires: datetime) -> dict[str, Any]:
+    which = f"account#{point.account}#" if point.account else "run#"
+    return {
+        "pk": f"history#{point.campaign}",
+        "sk": f"{which}{moment(point.at)}#{point.run}",
+        "body": body(point),
+        "expiresAt": int(expires.timestamp()),
+    }
+
+
 def _alert_key(run: str, alert: Alert) -> dict[str, str]:
     return {"pk": f"run#{run}", "sk": f"alert#{alert.event}#{alert.id.removeprefix(run)}"}
 
@@ -540,6 +601,7 @@ def _location_item(at: LocationRun) -> dict[str, Any]:
             "problemKey": f"location#{at.cause}#{_place(at)}",
             "account": at.location.account,
             "region": at.location.region,
+            "accountName": at.account_name,
             "cause": at.cause.value,
             "sentence": at.sentence,
         }
@@ -550,28 +612,44 @@ def _location(item: Item) -> LocationRun:
     return value(item, LocationRun)
 
 
-def _instance_item(at: LocationRun, result: Result) -> dict[str, Any]:
-    item: dict[str, Any] = {
-        "pk": f"run#{at.run}",
-        "sk": f"instance#{_place(at)}#{result.instance.id}",
-        "outcome": result.outcome.value,
-        "platform": result.instance.platform,
-        "installed": result.installed,
-        "missing": result.missing,
-        "failed": result.failed,
-        "pendingReboot": result.pending_reboot,
-    }
-    written = {
-        "name": result.instance.name,
+def _instance_item(at: LocationRun, result: Result, now: datetime, kind: str = "instance") -> dict[str, Any]:
+    """The row of one instance. What is nothing is left out: a row is small, and there may be a hundred thousand of them."""
+    instance = result.instance
+    written: dict[str, Any] = {
+        "name": instance.name,
+        "platform": instance.platform,
+        "agent": instance.agent,
+        "patchGroup": instance.patch_group,
         "cause": result.cause.value,
         "sentence": result.sentence[:500],
         "baseline": result.baseline,
+        "startedAt": moment(result.operation_start_at) if result.operation_start_at else "",
         "endedAt": moment(result.operation_end_at) if result.operation_end_at else "",
+        "installed": result.installed,
+        "installedOther": result.installed_other,
+        "missing": result.missing,
+        "failed": result.failed,
+        "pendingReboot": result.pending_reboot,
+        "rejected": result.rejected,
+        "critical": result.critical,
+        "security": result.security,
+        "other": result.other,
     }
-    item |= {name: text for name, text in written.items() if text}
-    if result.outcome not in FINE:
-        item |= {"problemRun": at.run, "problemKey": f"instance#{result.cause}#{_place(at)}#{result.instance.id}"}
+    item: dict[str, Any] = {
+        "pk": f"run#{at.run}",
+        "sk": f"{kind}#{_place(at)}#{instance.id}",
+        "outcome": result.outcome.value,
+        "readAt": moment(now),
+        **{name: found for name, found in written.items() if found},
+    }
+    if result.outcome not in FINE and kind == "instance":
+        item |= {"problemRun": at.run, "problemKey": f"instance#{result.cause}#{_place(at)}#{instance.id}"}
     return item
+
+
+def _left(row: Mapping[str, Any]) -> bool:
+    """Whether a retry tries the instance again. What an exception spares is not left undone."""
+    return row["outcome"] in LEFT and row.get("cause") != Cause.EXCEPTED
 
 
 def _row(item: Item) -> Mapping[str, str]:
@@ -582,4 +660,4 @@ def _row(item: Item) -> Mapping[str, str]:
     return named | shown
 
 
-_HIDDEN = frozenset({"pk", "sk", "problemRun", "problemKey", "body", "state", "pages", "partsEnded"})
+_HIDDEN = frozenset({"pk", "sk", "expiresAt", "problemRun", "problemKey", "body", "state", "pages", "partsEnded"})

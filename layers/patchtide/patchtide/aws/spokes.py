@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -16,7 +17,7 @@ from patchtide.aws.faults import asking
 from patchtide.core.campaign import GROUP_KEY, IDS_KEY, Target
 from patchtide.core.evidence import Invocation, PatchState
 from patchtide.core.location import Location
-from patchtide.core.outcome import Instance
+from patchtide.core.outcome import Instance, Patch
 
 if TYPE_CHECKING:
     from types_boto3_sts import STSClient
@@ -25,6 +26,10 @@ MAX_CLIENTS = 60  # a client costs megabytes; a collector that has seen many loc
 RENEW = timedelta(minutes=10)
 PATCH_DOCUMENTS = ("AWS-RunPatchBaseline", "AWS-RunPatchBaselineWithHooks")
 MAX_CANCELLED = 50  # CancelCommandRequest.InstanceIds
+MAX_PATCHES = 200  # of one instance; who lacks more lacks them all
+AGAINST = ("Missing", "Failed", "InstalledPendingReboot", "InstalledRejected")  # the states that make it non-compliant
+# AWS's model spells states in capitals, its examples answer and filter with these words.
+STATES = {word.lower(): word for word in AGAINST}
 LIVING = ("pending", "running", "stopping", "stopped")  # terminated instances keep their tags for an hour
 
 
@@ -95,13 +100,17 @@ class Spoke:
         ids = [set(target.values) for target in targets if target.key == IDS_KEY]
         allowed = set.intersection(*group, *ids) if group or ids else None
         tags = tuple(target for target in targets if target.key.startswith("tag:"))
-        machines = dict(self._machines(tags, allowed))
-        managed = dict(self._managed(tags, allowed))
-        found = {id_: Instance(id_, name) for id_, name in machines.items()}
-        for id_, node in managed.items():
-            if id_ in machines or id_.startswith("mi-"):
-                name = machines.get(id_) or node.get("Name") or node.get("ComputerName", "")
-                found[id_] = Instance(id_, name, _platform(node), node.get("PingStatus", ""))
+        found = {machine.id: machine for machine in self._machines(tags, allowed)}
+        for id_, node in self._managed(tags, allowed):
+            if id_ in found or id_.startswith("mi-"):
+                machine = found.get(id_, Instance(id_))
+                found[id_] = replace(
+                    machine,
+                    name=machine.name or node.get("Name") or node.get("ComputerName", ""),
+                    platform=_platform(node),
+                    ping=node.get("PingStatus", ""),
+                    agent=node.get("AgentVersion", ""),
+                )
         return tuple(found.values())
 
     def _group(self, name: str) -> set[str]:
@@ -111,7 +120,7 @@ class Spoke:
             arns = [found["Identifier"]["ResourceArn"] for page in pages for found in page.get("Resources", [])]
         return {arn.rsplit("/", 1)[1] for arn in arns if ":instance/" in arn or ":managed-instance/" in arn}
 
-    def _machines(self, tags: Iterable[Target], allowed: set[str] | None) -> Iterator[tuple[str, str]]:
+    def _machines(self, tags: Iterable[Target], allowed: set[str] | None) -> Iterator[Instance]:
         filters = [{"Name": "instance-state-name", "Values": list(LIVING)}]
         filters += [{"Name": target.key, "Values": list(target.values)} for target in tags]
         ids = sorted(id_ for id_ in allowed if id_.startswith("i-")) if allowed is not None else None
@@ -123,8 +132,7 @@ class Spoke:
                 for page in client.get_paginator("describe_instances").paginate(Filters=wanted):
                     for reservation in page["Reservations"]:
                         for machine in reservation["Instances"]:
-                            names = (tag["Value"] for tag in machine.get("Tags", []) if tag["Key"] == "Name")
-                            yield machine["InstanceId"], next(names, "")
+                            yield _machine(machine)
 
     def _managed(self, tags: Iterable[Target], allowed: set[str] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         filters = [{"Key": target.key, "Values": list(target.values)} for target in tags]
@@ -142,6 +150,49 @@ class Spoke:
             pages = client.get_paginator("describe_instance_patch_states").paginate(InstanceIds=list(instances))
             states = [_patch_state(raw) for page in pages for raw in page["InstancePatchStates"]]
         return {state.instance: state for state in states}
+
+    def patches(self, instance: str) -> tuple[Patch, ...]:
+        """The patches that count against an instance, at most MAX_PATCHES of them."""
+        client = self.spokes.client("ssm", self.location)
+        with asking(f"describe the patches of {instance}"):
+            pages = client.get_paginator("describe_instance_patches").paginate(
+                InstanceId=instance, Filters=[{"Key": "State", "Values": list(AGAINST)}]
+            )
+            found = (_patch(raw) for page in pages for raw in page["Patches"])
+            return tuple(islice(found, MAX_PATCHES))
+
+    def reached(self, run: str, since: datetime) -> int:
+        """How many instances the run's commands were sent to."""
+        client = self.spokes.client("ssm", self.location)
+        with asking("list commands"):
+            pages = client.get_paginator("list_commands").paginate(
+                Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
+            )
+            return sum(raw.get("TargetCount", 0) for page in pages for raw in page["Commands"] if _is_of(run, raw))
+
+    def gone(self, instances: Iterable[str]) -> frozenset[str]:
+        """Those of these instances that exist no more. EC2 forgets them an hour after they were terminated."""
+        asked = {id_ for id_ in instances if id_.startswith("i-")}
+        return frozenset(asked - {machine.id for machine in self._machines((), asked)}) if asked else frozenset()
+
+    def writer(self, instance: str) -> str:
+        """Who wrote the instance's patch state: its compliance items name the command, and the command says what it is."""
+        client = self.spokes.client("ssm", self.location)
+        with asking(f"list the compliance items of {instance}"):
+            items = client.list_compliance_items(
+                ResourceIds=[instance],
+                ResourceTypes=["ManagedInstance"],
+                Filters=[{"Key": "ComplianceType", "Values": ["Patch"], "Type": "EQUAL"}],
+                MaxResults=1,
+            )["ComplianceItems"]
+        written = items[0].get("ExecutionSummary", {}) if items else {}
+        if written.get("ExecutionType") == "PatchPolicy":
+            return "a patch policy of Quick Setup"
+        if not written.get("ExecutionId"):
+            return ""
+        with asking(f"look at command {written['ExecutionId']}"):
+            commands = client.list_commands(CommandId=written["ExecutionId"])["Commands"]
+        return f"command {written['ExecutionId'][:8]}{_what(commands[0]) if commands else ''}"
 
     def invocations(self, run: str, since: datetime) -> Mapping[str, Invocation]:
         """The last patch command of the run that each instance was sent.
@@ -163,7 +214,7 @@ class Spoke:
                     held = found.get(raw["InstanceId"])
                     if held is None or rank[:2] > held[:2]:
                         found[raw["InstanceId"]] = rank
-        return {id_: _invocation(raw) for id_, (_, _, raw) in found.items()}
+        return {id_: replace(_invocation(raw), ours=ours) for id_, (ours, _, raw) in found.items()}
 
     def halt(self, run: str, since: datetime) -> int:
         """Take back what waits for its turn in the run's commands; how many instances that was.
@@ -215,6 +266,34 @@ class Spoke:
         return str(seen.get("FailureMessage", ""))
 
 
+def _what(command: Mapping[str, Any]) -> str:
+    """What a command is, as far as it says so itself."""
+    document = command.get("DocumentName", "").split("/")[-1]
+    parameters = command.get("Parameters", {})
+    association = "".join(parameters.get("AssociationId", []))
+    operation = " ".join(parameters.get("Operation", []))
+    parts = [f"{document} {operation}".strip(), f"association {association}" if association else ""]
+    parts.append(repr(command["Comment"]) if command.get("Comment") else "")
+    return ", " + ", ".join(part for part in parts if part)
+
+
+def _machine(raw: Mapping[str, Any]) -> Instance:
+    tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}
+    group = tags.get("Patch Group") or tags.get("PatchGroup", "")
+    return Instance(raw["InstanceId"], tags.get("Name", ""), patch_group=group, state=raw["State"]["Name"])
+
+
+def _patch(raw: Mapping[str, Any]) -> Patch:
+    return Patch(
+        title=raw["Title"],
+        id=raw.get("KBId", ""),
+        state=STATES.get(raw.get("State", "").replace("_", "").lower(), raw.get("State", "")),
+        severity=raw.get("Severity", ""),
+        classification=raw.get("Classification", ""),
+        cves=tuple(cve for cve in str(raw.get("CVEIds", "")).replace(" ", "").split(",") if cve),
+    )
+
+
 def _is_of(run: str, raw: Mapping[str, Any]) -> bool:
     """Whether a command says in its comment that it is the run's. The run of `my-web` has that of `web` in its name."""
     return run in raw.get("Comment", "").split()
@@ -239,6 +318,8 @@ def _patch_state(raw: Mapping[str, Any]) -> PatchState:
         critical_non_compliant=raw.get("CriticalNonCompliantCount", 0),
         security_non_compliant=raw.get("SecurityNonCompliantCount", 0),
         other_non_compliant=raw.get("OtherNonCompliantCount", 0),
+        installed_other=raw.get("InstalledOtherCount", 0),
+        operation_start_at=raw["OperationStartTime"].astimezone(UTC),
     )
 
 
@@ -253,4 +334,5 @@ def _invocation(raw: Mapping[str, Any]) -> Invocation:
         exit_code=telling[0].get("ResponseCode") if telling else None,
         output="\n".join(plugin.get("Output", "") for plugin in telling)[-4000:],
         begun=any(plugin.get("ResponseStartDateTime") for plugin in plugins),
+        step=telling[0].get("Name", "") if telling else "",
     )

@@ -51,6 +51,7 @@ from patchtide.core.seen import (
     Published,
     Released,
     Reopened,
+    Reported,
     Seen,
     Started,
     StartRefused,
@@ -141,6 +142,8 @@ def advance(run: Run, seen: Seen) -> Run:
             return replace(run, alerts=tuple(alert for alert in run.alerts if alert.key != key))
         case Told(phase):
             return replace(run, told=phase)
+        case Reported(digest):
+            return run if run.reported else replace(run, reported=digest)
     assert_never(seen)
 
 
@@ -486,7 +489,8 @@ def _verdict(run: Run) -> RunState:
         return RunState.FAILED
     expected = sum(tally.instances for tally in tallies)
     if WaveState.EMPTY not in states:
-        if sum(tally.count(*FINE) for tally in tallies) == expected:
+        fine = sum(tally.count(*FINE) for tally in tallies)
+        if fine and fine + sum(tally.excepted for tally in tallies) == expected:
             return RunState.SUCCEEDED
         if sum(tally.count(*FINE, Outcome.PENDING_REBOOT, Outcome.EXCLUDED) for tally in tallies) == expected:
             return RunState.INCOMPLETE

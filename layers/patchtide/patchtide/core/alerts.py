@@ -29,7 +29,7 @@ Severity = Literal["INFO", "WARNING", "CRITICAL"]
 WIDTH = 72
 MAX_BODY = 32_000
 EXAMPLES = 3
-MAX_CAUSES = 12
+MAX_CAUSES = len(Cause)  # a closed list, so all of them fit
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,18 @@ class Briefing:
         """Instances with one of these outcomes."""
         return sum(tally.count(*outcomes) for tally in self.tallies)
 
+    @property
+    def excepted(self) -> int:
+        """Instances that an exception spares."""
+        return sum(tally.excepted for tally in self.tallies)
+
     def causes(self) -> list[tuple[str, int]]:
-        """The causes with their counts, most frequent first."""
+        """The causes with their counts, most frequent first. An exception is somebody's decision, and no cause of trouble."""
         total: dict[str, int] = {}
         for tally in self.tallies:
             for cause, count in tally.causes.items():
-                total[cause] = total.get(cause, 0) + count
+                if cause != Cause.EXCEPTED:
+                    total[cause] = total.get(cause, 0) + count
         return sorted(total.items(), key=lambda entry: (-entry[1], entry[0]))
 
     def local(self, moment: datetime) -> str:
@@ -144,8 +150,20 @@ def compose(kind: AlertKind, wave: str, about: str, briefing: Briefing) -> Alert
         campaign=run.campaign,
         run=run.id,
         subject=_subject(subject),
-        body=_body(lines, f"Why this mail: severity={severity}, event=run.{kind}, run={run.id}"),
+        body=_body(
+            [*lines, *_report(kind, run)], f"Why this mail: severity={severity}, event=run.{kind}, run={run.id}"
+        ),
     )
+
+
+def _report(kind: AlertKind, run: Run) -> Iterator[str]:
+    """Where the report of an ended run is to be had."""
+    if not run.open and kind in _ENDS:
+        yield from ("", f"Report: patchtide compliance report {run.id}")
+        yield f"  or report.html in the reports bucket, under runs/{run.campaign}/"
+
+
+_ENDS: frozenset[AlertKind] = frozenset({"succeeded", "incomplete", "failed", "halted", "stopped", "skipped", "missed"})
 
 
 def invalid(
@@ -484,26 +502,28 @@ def _succeeded(at: Briefing) -> _Text:
 
 def _incomplete(at: Briefing) -> _Text:
     run = at.run
-    waiting, held = at.count(Outcome.PENDING_REBOOT), at.count(Outcome.EXCLUDED)
+    waiting, held = at.count(Outcome.PENDING_REBOOT), at.count(Outcome.EXCLUDED) - at.excepted
     reboot = f"reboot the {waiting}, then scan; they do not count as patched"
     later = f"retry the {held} when the run that has them is over"
-    top = (
-        f"{waiting}x PENDING_REBOOT, patches are in and wait for a reboot."
-        if waiting
-        else f"{held}x HELD by another run."
-    )
+    actions = [text for count, text in ((waiting, reboot), (held, later)) if count]
+    top = f"{at.excepted}x EXCEPTED: exceptions spare every instance."
+    if held:
+        top = f"{held}x HELD by another run."
+    if waiting:
+        top = f"{waiting}x PENDING_REBOOT, patches are in and wait for a reboot."
     lines = [
         f"Nothing failed: {_counts(at)}, of {at.expected}.",
-        f"ACTION: {'; '.join(text for count, text in ((waiting, reboot), (held, later)) if count)}.",
+        f"ACTION: {'; '.join(actions) or 'none, unless the exceptions go too far'}.",
         f"Nothing is still changing. {_locations(at)}.",
         f"Top cause: {top}",
         f"Which: patchtide run show {run.id} --failed",
         *_causes(at),
     ]
-    if not waiting:
-        subject = f"[patch] EXCLUDED {run.campaign}: {held}/{at.expected} left to another run, 0 failed"
-        return "WARNING", subject, lines
-    return "WARNING", f"[patch] REBOOT {run.campaign}: {waiting}/{at.expected} wait for a reboot, 0 failed", lines
+    if waiting:
+        return "WARNING", f"[patch] REBOOT {run.campaign}: {waiting}/{at.expected} wait for a reboot, 0 failed", lines
+    if held:
+        return "WARNING", f"[patch] EXCLUDED {run.campaign}: {held}/{at.expected} left to another run, 0 failed", lines
+    return "WARNING", f"[patch] EXCEPTED {run.campaign}: all {at.expected} are under an exception", lines
 
 
 def _failed(at: Briefing) -> _Text:

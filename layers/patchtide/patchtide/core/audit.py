@@ -52,6 +52,8 @@ def _news(before: Run, after: Run) -> Iterator[tuple[str, str, str]]:
     for old, new in zip(before.waves, after.waves, strict=True):
         if new.halt_asked_at and new.halt_asked_at != old.halt_asked_at:
             yield "halt asked", new.name, ""
+    if after.reported and not before.reported:
+        yield "reported", "", f"manifest {after.reported}"
     executions = {one.key: one for one in before.executions}
     for execution in after.executions:
         about = f"{execution.wave}/{execution.number}"

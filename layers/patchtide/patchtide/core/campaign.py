@@ -94,6 +94,27 @@ class Freeze:
 
 
 @dataclass(frozen=True)
+class PatchException:
+    """Instances that people spare, for a reason and until a day, which is the last one. Targets and accounts must both hold;
+    empty, they hold for all of the campaign's."""
+
+    reason: str
+    approved_by: str
+    expires: date
+    targets: tuple[Target, ...] = ()
+    accounts: tuple[str, ...] = ()
+    ticket: str = ""
+
+    def active(self, on: date) -> bool:
+        """Whether it still spares anybody on that day."""
+        return on <= self.expires
+
+    def __str__(self) -> str:
+        ticket = f" ({self.ticket})" if self.ticket else ""
+        return f"excepted until {self.expires} by {self.approved_by}: {self.reason}{ticket}"
+
+
+@dataclass(frozen=True)
 class Campaign:
     """One valid version of what people want patched.
 
@@ -126,6 +147,7 @@ class Campaign:
     freezes: tuple[Freeze, ...] = ()
     freeze_files: tuple[str, ...] = ()
     on_calendar_closed: WhenClosed = "skip"
+    exceptions: tuple[PatchException, ...] = ()
 
     @property
     def approval(self) -> bool:

@@ -10,37 +10,84 @@ import re
 
 from patchtide.core.outcome import Cause
 
+_WINDOWS_SOURCE = r"0x8024(402c|4019|401c|4022|4017|500c)|0x80072e(e2|e7|fd|fe|ff)|0x80240438"
+
 _TABLE: tuple[tuple[Cause, str, str, frozenset[int]], ...] = (
     (
         Cause.DISK_FULL,
-        r"no space left|disk (is )?full|not enough (free |disk )?space|0x80070070",
+        r"no space left|disk (is )?full|enough (free |disk )?space|insufficient space|0x80070070|needs? (at least )?\d+ ?[KMG]B (more )?(space )?on",
         "no space left on the disk",
-        frozenset({155}),
+        frozenset(),
+    ),
+    (
+        Cause.OUT_OF_MEMORY,
+        r"out of memory|cannot allocate memory|MemoryError|oom[- ]kill",
+        "it ran out of memory",
+        frozenset({137}),
     ),
     (
         Cause.PKG_LOCK,
-        r"another (app|copy|process).{0,40}(lock|running)|could not get lock|lock-frontend|yum\.pid",
+        r"another (app|copy|process|instance).{0,40}(lock|running)|could not get lock|unable to acquire.{0,20}lock|"
+        r"lock-frontend|yum\.pid|zypp.{0,20}lock|0x80240016",
         "another package operation held the lock",
         frozenset(),
     ),
     (
-        Cause.PKG_CONFLICT,
-        r"conflicts? with|depsolv|unmet dependencies|nothing provides|package conflict",
-        "packages conflict",
+        Cause.PROFILE_DENIED,
+        r"AccessDenied|not authorized to perform|UnauthorizedOperation",
+        "its instance profile lacks a permission",
         frozenset(),
     ),
     (
         Cause.REPO,
-        r"no more mirrors|repomd\.xml|failed to (fetch|download)|cannot (retrieve|find a valid).{0,40}(repo|metalink)|0x8024|"
-        r"unable to download payload",
+        rf"no more mirrors|repomd\.xml|failed to (fetch|download)|cannot (retrieve|find a valid).{{0,40}}(repo|metalink|metadata)|"
+        rf"gpg (check|key)|NO_PUBKEY|not registered with an entitlement|unable to download payload|{_WINDOWS_SOURCE}",
         "its package source or the patch payload could not be reached",
         frozenset({156, 256}),
+    ),
+    (
+        Cause.PKG_CONFLICT,
+        r"conflicts? with|depsolv|unmet dependencies|nothing provides|package conflict|dpkg was interrupted|broken packages|"
+        r"protected (multilib|packages)",
+        "packages conflict",
+        frozenset(),
+    ),
+    (
+        Cause.PYTHON,
+        r"unsupported package manager and python|python3?:? (command )?not found|no module named|"
+        r"(python|python3) (is )?(missing|not installed)",
+        "it has no Python that patching can use",
+        frozenset(),
+    ),
+    (
+        Cause.NOEXEC,
+        r"noexec|permission denied.{0,80}(_script\.sh|ssm/)|(_script\.sh|ssm/).{0,80}permission denied",
+        "patching may not be executed on it: its temporary folder is mounted noexec",
+        frozenset({126}),
+    ),
+    (
+        Cause.WINDOWS_UPDATE,
+        r"0x8024[0-9a-f]{4}|0x80070422|windows update.{0,60}(fail|error|disabled)|wuauserv",
+        "Windows Update failed on it",
+        frozenset({4294967295, -1}),
+    ),
+    (
+        Cause.THROTTLED,
+        r"rate exceeded|ThrottlingException|too many requests",
+        "AWS throttled what it asked",
+        frozenset(),
     ),
     (
         Cause.REBOOT_TIMEOUT,
         r"reboot.{0,60}(timed? ?out|not come back)|exit(ed)? (code )?194",
         "it did not come back from its reboot",
         frozenset({194, 3010}),
+    ),
+    (
+        Cause.PAYLOAD,
+        r"unable to extract tar|patch_states_configuration|unable to load and extract",
+        "the patch payload could not be unpacked or loaded: /var is full, or two patch runs met on it",
+        frozenset({152, 155}),
     ),
 )
 
@@ -89,17 +136,35 @@ FIXES: dict[Cause, str] = {
     Cause.HELD: "wait for that run, then retry",
     Cause.WITHHELD: "decide, then `patchtide run retry`",
     Cause.TOO_MANY: "split the targets by a tag",
+    Cause.EXCEPTED: "renew or remove the exception when it expires",
+    Cause.GONE: "see whether its successor is patched",
+    Cause.STOPPED_INSTANCE: "start it, then retry",
+    Cause.NOT_SHARED: "share the runbook with that account",
+    Cause.QUOTA: "wait, or raise the Automation quota there",
+    Cause.HOOK_FAILED: "see the hook's output on the host, retry",
+    Cause.PAYLOAD: "free /var, look for a second patch run",
+    Cause.NOEXEC: "mount /tmp and /var/lib/amazon exec, retry",
+    Cause.PYTHON: "install python3 on it, retry",
+    Cause.OUT_OF_MEMORY: "give it memory or swap, retry",
+    Cause.WINDOWS_UPDATE: "reset Windows Update on it, retry",
+    Cause.PROFILE_DENIED: "mend its instance profile's policy",
     Cause.UNREADABLE: "see `patchtide run show`",
     Cause.OTHER: "look at the command's output on the host",
 }
 
 
-def explain(details: str, exit_code: int | None, output: str) -> tuple[Cause, str]:
-    """The cause and sentence of one command invocation that did not end well."""
+def explain(details: str, exit_code: int | None, output: str, step: str = "") -> tuple[Cause, str]:
+    """The cause and sentence of one command invocation that did not end well. `step` is the document's step that failed."""
     known = _DETAILS.get(details.replace(" ", ""))
     if known:
         return known
-    return _from_output(output, exit_code) or (Cause.OTHER, f"its command ended {details} (exit code {exit_code})")
+    if "hook" in step.lower():
+        return Cause.HOOK_FAILED, f"its {step} failed (exit code {exit_code})"
+    found = _from_output(output, exit_code)
+    if found is None:
+        return Cause.OTHER, f"its command ended {details} (exit code {exit_code})"
+    cause, sentence = found
+    return cause, f"{sentence} (exit code {exit_code})" if exit_code else sentence
 
 
 def explain_patch_state(failed: int, output: str) -> tuple[Cause, str]:
@@ -109,10 +174,28 @@ def explain_patch_state(failed: int, output: str) -> tuple[Cause, str]:
 
 
 def _from_output(output: str, exit_code: int | None) -> tuple[Cause, str] | None:
-    for cause, pattern, sentence, codes in _TABLE:
-        if exit_code in codes or re.search(pattern, output, re.IGNORECASE):
+    """What the text says comes before what the code says: one code stands for several causes."""
+    for cause, pattern, sentence, _ in _TABLE:
+        if re.search(pattern, output, re.IGNORECASE):
+            return cause, sentence
+    for cause, _, sentence, codes in _TABLE:
+        if exit_code in codes:
             return cause, sentence
     return None
+
+
+def explain_ending(reason: str) -> Cause | None:
+    """Why nothing of a location was started, from the sentence that Automation gave; None where it says nothing known."""
+    return next((cause for cause, pattern in _ENDING if re.search(pattern, reason, re.IGNORECASE)), None)
+
+
+_ENDING: tuple[tuple[Cause, str], ...] = (
+    (Cause.NOT_SHARED, r"document.{0,80}(does not exist|not (been )?shared|not found)|InvalidDocument"),
+    (Cause.ROLE_DENIED, r"unable to be assumed|sts:AssumeRole|not authorized|AccessDenied"),
+    (Cause.GROUP_MISSING, r"resource group.{0,80}(does not exist|not found)"),
+    (Cause.QUOTA, r"ExecutionLimitExceeded|limit.{0,20}exceeded"),
+    (Cause.THROTTLED, r"Throttl|Rate exceeded"),
+)
 
 
 def explain_location(code: str, message: str) -> tuple[Cause, str]:

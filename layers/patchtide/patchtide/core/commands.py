@@ -136,6 +136,11 @@ class Tell:
 
 
 @dataclass(frozen=True)
+class AskReport:
+    """Have the ended run's report written."""
+
+
+@dataclass(frozen=True)
 class Reopen:
     """Open the run that an order asks for: a retry, or one of the campaign's new version."""
 
@@ -168,6 +173,7 @@ Command = (
     | GiveUpEvidence
     | Publish
     | Tell
+    | AskReport
     | Reopen
     | AnswerOrder
 )

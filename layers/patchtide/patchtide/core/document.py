@@ -27,6 +27,7 @@ from patchtide.core.campaign import (
     INSTANCE_RUNBOOK,
     Campaign,
     Freeze,
+    PatchException,
     Runbook,
     Target,
     Wave,
@@ -35,6 +36,7 @@ from patchtide.core.errors import InvalidCampaign
 from patchtide.core.fields import (
     MAX_PARAMETER,
     MAX_TARGETS,
+    AccountIds,
     Accounts,
     AlarmNames,
     Approve,
@@ -46,6 +48,7 @@ from patchtide.core.fields import (
     Excluded,
     Expression,
     Freezes,
+    Given,
     Most,
     Name,
     Offset,
@@ -138,6 +141,17 @@ class WaveDocument(_Document):
     max_errors: Errors | None = None
 
 
+class ExceptionDocument(_Document):
+    """Instances that are spared, for a reason and until a day."""
+
+    targets: Targets | None = None
+    accounts: AccountIds | None = None
+    reason: Given
+    approved_by: Given
+    expires: Day
+    ticket: Text = ""
+
+
 class CampaignDocument(_Document):
     """A Patchtide campaign: what to patch, where, when and how fast."""
 
@@ -180,6 +194,7 @@ class CampaignDocument(_Document):
     calendars: Calendars = []
     freeze: Freezes = []
     on_calendar_closed: Closed = "skip"
+    exceptions: Annotated[list[ExceptionDocument], Field(max_length=50)] = []
     waves: Annotated[list[WaveDocument], Field(min_length=1, max_length=20)] | None = None
 
 
@@ -299,6 +314,9 @@ _REQUIRED_HINTS = {
     "targets": "Say which instances, e.g. tag:PatchGroup=prod; there is no accidental “all”",
     "name": "Give the wave a name, e.g. canary",
     "regions": "List the Regions, e.g. [eu-west-1], or set the stack's DefaultRegions",
+    "reason": "Say why these are not patched",
+    "approvedBy": "Say who decided that",
+    "expires": "Give its last day, e.g. 2027-01-31: an exception without an end is forgotten",
 }
 
 _PATTERN_HINTS = {
@@ -331,20 +349,26 @@ def _problem(name: str, error: Any) -> Problem:
     if error["type"] == "literal_error":
         return Problem(path, "choice", f"{value!r} is not one of the choices", f"Write {context['expected']}", value)
     if error["type"] == "extra_forbidden":
-        return _unknown_inside(path, str(error["loc"][-1]), value, gate="gate" in error["loc"][:-1])
+        return _unknown_inside(path, str(error["loc"][-1]), value, "gate" if "gate" in error["loc"][:-1] else name)
     if error["type"] == "missing":
         return Problem(path, "missing", "is required", _REQUIRED_HINTS.get(str(error["loc"][-1]), "Add it"))
     message = error["msg"][0].lower() + error["msg"][1:]
     return Problem(path, error["type"].replace("_", "-"), f"{value!r}: {message}", "", value)
 
 
-def _unknown_inside(path: str, key: str, value: object, *, gate: bool) -> Problem:
-    model: type[_Document] = GateDocument if gate else WaveDocument
+_PARTS: Mapping[str, tuple[str, type[_Document]]] = {
+    "gate": ("a gate", GateDocument),
+    "waves": ("a wave", WaveDocument),
+    "exceptions": ("an exception", ExceptionDocument),
+}
+
+
+def _unknown_inside(path: str, key: str, value: object, part: str) -> Problem:
+    kind, model = _PARTS[part]
     known = [to_camel(name) for name in model.model_fields]
     near = difflib.get_close_matches(key, known, 1, cutoff=0.7)
-    kind = "gate" if gate else "wave"
-    hint = f"Did you mean {near[0]!r}?" if near else f"A {kind} has {', '.join(known)}"
-    return Problem(path, "unknown", f"is not a field of a {kind}", hint, value)
+    hint = f"Did you mean {near[0]!r}?" if near else f"{kind[0].upper()}{kind[1:]} has {', '.join(known)}"
+    return Problem(path, "unknown", f"is not a field of {kind}", hint, value)
 
 
 def canonical(raw: Mapping[str, object]) -> dict[str, object]:
@@ -528,7 +552,16 @@ def _bake_times(draft: CampaignDocument) -> Iterator[Problem]:
             )
 
 
+def _exceptions(draft: CampaignDocument) -> Iterator[Problem]:
+    """An exception spares some, never everybody: that is what state: DISABLED is for."""
+    for number, exception in enumerate(draft.exceptions):
+        if not exception.targets and not exception.accounts:
+            hint = "Give it targets or accounts; to patch nothing at all, write state: DISABLED"
+            yield Problem(f"exceptions[{number}]", "everybody", "spares every instance", hint)
+
+
 _TOGETHER: tuple[tuple[tuple[str, ...], Rule], ...] = (
+    (("exceptions",), _exceptions),
     (("duration", "cutoff"), _window),
     (("schedule", "schedule_offset", "start_date", "end_date"), _dates),
     (("schedule", "schedule_timezone", "schedule_offset", "start_date", "end_date", "duration", "waves"), _spacing),
@@ -582,7 +615,26 @@ def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem
             "maxConcurrency", "all-at-once", "every instance of a location may reboot at once", "Use e.g. 10%"
         )
 
+    if draft.snapshot_id and draft.schedule:
+        yield Problem(
+            "snapshotId",
+            "stale-snapshot",
+            "AWS keeps a snapshot for three days: a later run under the same id silently gets a new one",
+            "Leave it out: Patchtide makes one per wave",
+        )
+    yield from _expired(draft, now)
     yield from _wave_warnings(draft)
+
+
+def _expired(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem]:
+    for number, exception in enumerate(draft.exceptions):
+        if now and exception.expires < now.date():
+            yield Problem(
+                f"exceptions[{number}].expires",
+                "expired",
+                f"{exception.expires} is over: these instances are patched again",
+                "Renew it with a new approval, or remove it",
+            )
 
 
 def _wave_warnings(draft: CampaignDocument) -> Iterator[Problem]:
@@ -677,4 +729,15 @@ def _campaign(draft: CampaignDocument) -> Campaign:
         freezes=tuple(entry for entry in draft.freeze if isinstance(entry, Freeze)),
         freeze_files=tuple(entry for entry in draft.freeze if isinstance(entry, str)),
         on_calendar_closed="postpone" if draft.on_calendar_closed == "postpone" else "skip",
+        exceptions=tuple(
+            PatchException(
+                one.reason,
+                one.approved_by,
+                one.expires,
+                tuple(one.targets or ()),
+                tuple(one.accounts or ()),
+                one.ticket,
+            )
+            for one in draft.exceptions
+        ),
     )

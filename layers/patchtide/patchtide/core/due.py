@@ -17,6 +17,7 @@ from patchtide.core.advance import asked, covered, replaced, settle, with_wave
 from patchtide.core.commands import (
     AnswerOrder,
     AskEvidence,
+    AskReport,
     AskTargets,
     Close,
     Command,
@@ -43,6 +44,8 @@ from patchtide.core.run import (
     HALT_LEAD,
     PATIENCE,
     PREPARE_LEAD,
+    REPORT_ASKS,
+    REPORT_PATIENCE,
     TOKEN_TRUST,
     VISIBLE,
     Execution,
@@ -68,9 +71,15 @@ def due(run: Run, now: datetime) -> tuple[Command, ...]:
     commands += [Publish(*alert.key) for alert in run.alerts if _unanswered(alert.asked_at, now)]
     if run.told != run.phase:
         commands.append(Tell(run.phase))
+    if _unreported(run) and _unanswered(run.report_asked_at, now, REPORT_PATIENCE):
+        commands.append(AskReport())
     commands += [Reopen(one.order.id) for one in run.orders if not one.done]
     commands += [AnswerOrder(one.order.id) for one in run.orders if one.done and not one.told]
     return (*commands, *_looks(run, now))
+
+
+def _unreported(run: Run) -> bool:
+    return not run.open and not run.reported and run.report_asks < REPORT_ASKS
 
 
 def _looks(run: Run, now: datetime) -> Iterator[Look]:
@@ -216,6 +225,8 @@ def _ask(run: Run, command: Command, now: datetime) -> Run:
             return replaced(run, replace(run.execution(key), asked_at=now))
         case Stop(key):
             return replaced(run, replace(run.execution(key), stop_asked_at=now))
+        case AskReport():
+            return replace(run, report_asked_at=now, report_asks=run.report_asks + 1)
         case Publish():
             about = (command.kind, command.wave, command.about)
             alerts = (replace(alert, asked_at=now) if alert.key == about else alert for alert in run.alerts)
@@ -230,7 +241,9 @@ def _ask(run: Run, command: Command, now: datetime) -> Run:
 def wake_at(run: Run, now: datetime) -> datetime | None:
     """When the run next wants attention; None when never again. An open run wants it every minute once it is at work."""
     if not run.open:
-        return now if due(run, now) or run.alerts else None
+        if due(run, now) or run.alerts:
+            return now
+        return run.report_asked_at + REPORT_PATIENCE if _unreported(run) and run.report_asked_at else None
     if run.alerts or run.told != run.phase or not all(one.told for one in run.orders) or due(run, now):
         return now
     return max(now, _rests_until(run, now))

@@ -7,11 +7,11 @@ run's execution started. What a command said is never evidence of success; it ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from patchtide.core.campaign import Operation
-from patchtide.core.causes import explain, explain_patch_state
+from patchtide.core.causes import explain, explain_ending, explain_patch_state
 from patchtide.core.outcome import Cause, Instance, Outcome, Result
 
 SENTINEL_YEAR = 1990  # rows of a scan that could not run carry dates of 1970 and counts of -1
@@ -34,6 +34,8 @@ class PatchState:
     critical_non_compliant: int = 0
     security_non_compliant: int = 0
     other_non_compliant: int = 0
+    installed_other: int = 0
+    operation_start_at: datetime | None = None
 
     @property
     def broken(self) -> bool:
@@ -49,8 +51,8 @@ class PatchState:
 
 @dataclass(frozen=True)
 class Invocation:
-    """What Run Command says of one instance: AWS's StatusDetails, the exit code, the tail of its output, and whether the agent had
-    begun."""
+    """What Run Command says of one instance: AWS's StatusDetails, the exit code, the tail of its output, whether the agent had
+    begun, the step of the document that failed, and whether the command says that it is the run's."""
 
     instance: str
     status: str
@@ -58,6 +60,8 @@ class Invocation:
     exit_code: int | None = None
     output: str = ""
     begun: bool = False
+    step: str = ""
+    ours: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -114,6 +118,18 @@ class Expectation:
         )
 
 
+def gone(result: Result) -> Result:
+    """What becomes of a result when its instance exists no more: evidence that it left stands, nothing else is to be had."""
+    if result.operation_end_at is not None or result.outcome is Outcome.EXCLUDED:
+        return result
+    return Result(result.instance, Outcome.GONE, Cause.GONE, "it was terminated during the run, and left no evidence")
+
+
+def overwritten(result: Result, by: str) -> Result:
+    """The result with who wrote over its evidence, as far as that can be told."""
+    return replace(result, sentence=f"{result.sentence} ({by})") if by else result
+
+
 def doubt(state: PatchState | None, expected: Expectation) -> tuple[Cause, str] | None:
     """Why this patch state is no evidence for the run, or None when it is."""
     if state is None:
@@ -139,6 +155,8 @@ def judge(
     expected: Expectation,
 ) -> Result:
     """The outcome of one expected instance. Only a patch state that is this run's own can make it compliant."""
+    if instance.excepted:
+        return Result(instance, Outcome.EXCLUDED, Cause.EXCEPTED, instance.excepted)
     if instance.held_by:
         return Result(instance, Outcome.EXCLUDED, Cause.HELD, f"run {instance.held_by} has it")
     unsure = doubt(state, expected)
@@ -181,6 +199,12 @@ def _from_evidence(
         pending_reboot=state.pending_reboot,
         operation_end_at=state.operation_end_at,
         baseline=state.baseline,
+        installed_other=state.installed_other,
+        rejected=state.rejected,
+        critical=state.critical_non_compliant,
+        security=state.security_non_compliant,
+        other=state.other_non_compliant,
+        operation_start_at=state.operation_start_at,
     )
 
 
@@ -192,7 +216,7 @@ def _without_evidence(
     expected: Expectation,
 ) -> Result:
     if invocation is not None:
-        cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output)
+        cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output, invocation.step)
         if invocation.taken_back:
             why = expected.withheld or "the window closed before it was its turn"
             return Result(
@@ -214,6 +238,12 @@ def _without_evidence(
         causes = {"Refused": Cause.START_REFUSED, "Withheld": Cause.WITHHELD}
         cause = causes.get(ending.status, Cause.WINDOW_CLOSED)
         return Result(instance, Outcome.NOT_STARTED, cause, ending.reason)
+    if ending.status != "Success" and (known := explain_ending(ending.reason)):
+        return Result(instance, Outcome.NOT_STARTED, known, ending.reason)
+    if instance.state in ("stopped", "stopping"):
+        return Result(
+            instance, Outcome.UNREACHABLE, Cause.STOPPED_INSTANCE, f"it was {instance.state} when the run began"
+        )
     if not instance.ping:
         return Result(
             instance, Outcome.UNREACHABLE, Cause.NOT_MANAGED, "SSM does not know it: no agent, or no instance profile"

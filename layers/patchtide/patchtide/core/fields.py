@@ -50,6 +50,12 @@ def _account(value: object) -> str:
     )
 
 
+def _account_id(text: str) -> str:
+    if text.isdigit():
+        return text
+    raise _wrong("account", f"{text!r} is a unit or root", "List account ids here; narrow it by targets")
+
+
 def _region(value: object) -> str:
     text = str(value)
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", text):
@@ -231,13 +237,16 @@ def _whole(value: object) -> object:
 
 
 Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_clean)]
+Given = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)]
 Account = Annotated[str, BeforeValidator(_account)]
+AccountId = Annotated[str, BeforeValidator(_account), AfterValidator(_account_id)]
 Region = Annotated[str, BeforeValidator(_region)]
 Span = Annotated[timedelta, BeforeValidator(_span, json_schema_input_type=int | str)]
 Concurrency = Annotated[str, BeforeValidator(_concurrency, json_schema_input_type=int | str)]
 Errors = Annotated[str, BeforeValidator(_errors, json_schema_input_type=int | str)]
 TargetText = Annotated[Target, BeforeValidator(_target, json_schema_input_type=str | dict[str, Any])]
 Accounts = Annotated[list[Account], BeforeValidator(_many), Field(min_length=1)]
+AccountIds = Annotated[list[AccountId], BeforeValidator(_many), Field(min_length=1, max_length=50)]
 Targets = Annotated[list[TargetText], BeforeValidator(_many), Field(min_length=1, max_length=MAX_TARGETS)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{3,48}$")]
 RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_\-.]{3,128}$")]

@@ -56,8 +56,10 @@ def allowed(limit: str, size: int) -> int:
 
 
 def compliance(tally: Tally) -> float:
-    """The percentage of the expected instances that are compliant; of a Scan, that reported."""
-    return 100 * tally.count(Outcome.COMPLIANT, Outcome.SCANNED) / tally.instances if tally.instances else 0.0
+    """The percentage of the expected instances, without those under an exception, that are compliant; of a Scan, that
+    reported."""
+    asked = tally.instances - tally.excepted
+    return 100 * tally.count(Outcome.COMPLIANT, Outcome.SCANNED) / asked if asked else 0.0
 
 
 def judge(gate: Gate, tally: Tally) -> Verdict:

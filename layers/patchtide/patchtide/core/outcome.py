@@ -54,6 +54,18 @@ class Cause(StrEnum):
     GROUP_MISSING = "GROUP_MISSING"
     TOO_MANY = "TOO_MANY"
     HELD = "HELD"
+    EXCEPTED = "EXCEPTED"
+    GONE = "GONE"
+    STOPPED_INSTANCE = "STOPPED_INSTANCE"
+    NOT_SHARED = "NOT_SHARED"
+    QUOTA = "QUOTA"
+    HOOK_FAILED = "HOOK_FAILED"
+    PAYLOAD = "PAYLOAD"
+    NOEXEC = "NOEXEC"
+    PYTHON = "PYTHON"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    WINDOWS_UPDATE = "WINDOWS_UPDATE"
+    PROFILE_DENIED = "PROFILE_DENIED"
     WITHHELD = "WITHHELD"
     UNREADABLE = "UNREADABLE"
     OTHER = "OTHER"
@@ -62,13 +74,35 @@ class Cause(StrEnum):
 @dataclass(frozen=True)
 class Instance:
     """One expected instance, as it was when the set was frozen. `ping` is SSM's word: Online, ConnectionLost, Inactive, or
-    empty when SSM does not know the instance. `held_by` is the run that has it, so that this one leaves it alone."""
+    empty when SSM does not know the instance; `agent` the version of its agent. `state` is EC2's word, empty for what is no EC2
+    instance. `held_by` is the run that has it, and `excepted` the exception that spares it: either way it is left alone."""
 
     id: str
     name: str = ""
     platform: str = ""
     ping: str = ""
     held_by: str = ""
+    agent: str = ""
+    patch_group: str = ""
+    state: str = ""
+    excepted: str = ""
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether this run does nothing to it."""
+        return bool(self.held_by or self.excepted)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch that counts against an instance, as DescribeInstancePatches has it. `state` is AWS's, e.g. Missing."""
+
+    title: str
+    id: str = ""
+    state: str = ""
+    severity: str = ""
+    classification: str = ""
+    cves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +119,30 @@ class Result:
     pending_reboot: int = 0
     operation_end_at: datetime | None = None
     baseline: str = ""
+    installed_other: int = 0
+    rejected: int = 0
+    critical: int = 0
+    security: int = 0
+    other: int = 0
+    operation_start_at: datetime | None = None
+
+    @property
+    def compliant(self) -> bool:
+        """Whether its own patch state shows nothing that counts against it: after an Install, or of a Scan that found nothing."""
+        against = self.missing + self.failed + self.pending_reboot + self.rejected
+        against += self.critical + self.security + self.other
+        return self.outcome in FINE and not against
+
+    @property
+    def owing(self) -> bool:
+        """Whether its own patch state says that some of its patches count against it, so that they can be named."""
+        return self.operation_end_at is not None and not self.compliant
+
+    @property
+    def lost(self) -> bool:
+        """Whether it left no evidence, though it was meant to: then it may not exist any more."""
+        spared = self.outcome in (Outcome.EXCLUDED, Outcome.NOT_STARTED)
+        return self.operation_end_at is None and self.outcome not in FINE and not spared
 
     @property
     def may_change(self) -> bool:

@@ -33,7 +33,7 @@ class LocationRun:
     """One location of a wave.
 
     `named` says that its instances must be named one by one, because not all that its targets match are meant; `held` of them
-    belong to another run. `roster` is a fingerprint of those expected. `parts_ended` are the executions of it that are over.
+    are left alone: another run has them, or an exception spares them. `roster` is a fingerprint of those expected. `parts_ended` are the executions of it that are over.
     """
 
     run: str
@@ -52,6 +52,7 @@ class LocationRun:
     held: int = 0
     roster: str = ""
     parts_ended: tuple[int, ...] = ()
+    account_name: str = ""
 
     @property
     def startable(self) -> int:

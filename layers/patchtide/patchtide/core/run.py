@@ -27,6 +27,8 @@ EVIDENCE_GRACE = timedelta(minutes=10)  # how long after a location ended its ev
 COLLECT_AGAIN = timedelta(minutes=1)
 GIVE_UP = timedelta(minutes=60)  # how long evidence may stay unread before it is recorded as unverified
 LATE = timedelta(minutes=10)  # how long after its time a wave that has not started becomes news
+REPORT_PATIENCE = timedelta(minutes=20)  # longer than the reporter lives
+REPORT_ASKS = 5  # after that the queue's dead letters have told people, and the command can write it
 HALT_LEAD = timedelta(minutes=1)  # how long before the cutoff what still waits for its turn is taken back
 
 # How something that was not started came to be so, as far as a person or a rule decided it.
@@ -225,7 +227,7 @@ class Run:
     is the principal known to have written the campaign's version, and with `other_approver` may not approve it. `retry_of`
     is the run that this one tries again. `missed` counts earlier occurrences that nobody opened, since `missed_since`. `capped`
     says that the stack limits how many instances are in flight. `audited` counts the lines of the audit trail, `seal` is the last
-    one's.
+    one's. `reported` is the SHA-256 of its report's manifest, once that is written; `report_asks` says how often it was asked for.
     """
 
     id: str
@@ -254,6 +256,9 @@ class Run:
     capped: bool = False
     audited: int = 0
     seal: str = ""
+    report_asked_at: datetime | None = None
+    report_asks: int = 0
+    reported: str = ""
 
     @property
     def open(self) -> bool:

@@ -199,6 +199,13 @@ class Told:
     phase: str
 
 
+@dataclass(frozen=True)
+class Reported:
+    """The report is written; the SHA-256 of its manifest."""
+
+    digest: str
+
+
 Seen = (
     Clock
     | Counted
@@ -223,4 +230,5 @@ Seen = (
     | OrderTold
     | Published
     | Told
+    | Reported
 )

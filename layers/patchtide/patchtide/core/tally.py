@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from patchtide.core.outcome import Outcome
+from patchtide.core.outcome import Cause, Outcome
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,20 @@ class Tally:
     resolved: int = 0  # locations whose targets are known, or known to be out of reach
     unreachable: int = 0  # of those, out of reach
     empty: int = 0  # of those, with nothing to patch
-    set_aside: int = 0  # of those with instances, all of whose instances belong to another run
+    set_aside: int = 0  # of those with instances, all of whose instances are left alone
     collected: int = 0  # locations whose evidence is complete
     instances: int = 0  # the expected set
+    compliant: int = 0  # of those, whose own evidence shows nothing against them
+    joined: int = (
+        0  # instances that AWS patched though they were not expected: they matched only after the set was frozen
+    )
     outcomes: Mapping[str, int] = field(default_factory=dict)
     causes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def excepted(self) -> int:
+        """Expected instances that an exception spares."""
+        return self.causes.get(Cause.EXCEPTED, 0)
 
     @property
     def patching(self) -> int:

@@ -5,17 +5,19 @@ Every method may raise `Busy` (ask again later) or `Refused` (somebody has to me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign, Runbook, Target
 from patchtide.core.closures import Opening
 from patchtide.core.evidence import Ending, Invocation, PatchState
+from patchtide.core.history import Point
 from patchtide.core.location import Location
 from patchtide.core.orders import Answered, Order
-from patchtide.core.outcome import Cause, Instance, Result
+from patchtide.core.outcome import Cause, Instance, Patch, Result
 from patchtide.core.pause import Pause
 from patchtide.core.registration import Registration
 from patchtide.core.roster import Holds, Inquiry, LocationRun, LocationState
@@ -86,11 +88,12 @@ class Runs(Protocol):
     def save(self, before: Run, after: Run, now: datetime) -> Run:
         """The run as kept, one version on. Raises Overtaken when it is no longer what was loaded."""
 
-    def add_locations(self, run: str, wave: str, locations: Iterable[Location]) -> int:
-        """How many locations the wave has, once these are written down. Those already there are left as they are."""
+    def add_locations(self, run: str, wave: str, locations: Mapping[Location, str]) -> int:
+        """How many locations the wave has, once these are written down with the names of their accounts. Those already there
+        are left as they are."""
 
-    def locations(self, run: str, wave: str, state: LocationState) -> Iterator[LocationRun]:
-        """The wave's locations in that state."""
+    def locations(self, run: str, wave: str, state: LocationState | None) -> Iterator[LocationRun]:
+        """The wave's locations, all or those in that state."""
 
     def location(self, run: str, wave: str, location: Location) -> LocationRun | None:
         """One location as it is now, or None when the run does not have it."""
@@ -132,8 +135,30 @@ class Runs(Protocol):
     def roster(self, at: LocationRun, page: int) -> tuple[Instance, ...]:
         """One page of the instances expected at the location."""
 
-    def record(self, at: LocationRun, page: int, results: Iterable[Result]) -> None:
-        """Keep a row for each instance of the page, and count them. Once: a page is counted by whoever is first."""
+    def record(self, at: LocationRun, page: int, results: Iterable[Result], joined: int = 0) -> None:
+        """Keep a row for each instance of the page, and count them and the late joiners. Once: a page is counted by whoever is
+        first."""
+
+    def keep_patches(self, at: LocationRun, patches: Mapping[str, Sequence[Patch]]) -> None:
+        """Keep which patches count against instances of the location."""
+
+    def keep_joined(self, at: LocationRun, results: Iterable[Result]) -> None:
+        """Keep what became of instances that were patched though they were not expected."""
+
+    def instances(self, run: str) -> Iterator[Mapping[str, str]]:
+        """The rows of all instances of a run."""
+
+    def joined(self, run: str) -> Iterator[Mapping[str, str]]:
+        """The rows of instances that were patched though they were not expected."""
+
+    def patches(self, run: str) -> Iterator[tuple[Mapping[str, str], tuple[Patch, ...]]]:
+        """The patches that count against each instance, with where it is."""
+
+    def remember(self, points: Iterable[Point]) -> None:
+        """Keep points of the trend, for as long as anybody may ask. Once: a second time changes nothing."""
+
+    def trend(self, campaign: str, most: int) -> tuple[Point, ...]:
+        """The last points of a campaign's runs, oldest first."""
 
     def problems(self, run: str, prefix: str, limit: int) -> tuple[Mapping[str, str], ...]:
         """Up to `limit` rows of instances (or locations) that did not come out right, whose key has the prefix."""
@@ -179,8 +204,8 @@ class Automation(Protocol):
 class Organization(Protocol):
     """AWS Organizations."""
 
-    def accounts(self, selectors: Iterable[str], *, children: bool) -> frozenset[str]:
-        """The active accounts that account ids, units and roots stand for."""
+    def accounts(self, selectors: Iterable[str], *, children: bool) -> Mapping[str, str]:
+        """The active accounts that account ids, units and roots stand for, with their names as far as they are known."""
 
 
 class Inquiries(Protocol):
@@ -188,6 +213,30 @@ class Inquiries(Protocol):
 
     def send(self, inquiries: Iterable[Inquiry]) -> None:
         """Have each location asked."""
+
+
+class ReportQueue(Protocol):
+    """The reporter's queue."""
+
+    def send(self, run: str) -> None:
+        """Have the run's report written."""
+
+
+class Archive(Protocol):
+    """The report bucket."""
+
+    def file(self, key: str) -> AbstractContextManager[Draft]:
+        """A file to write: it is in the bucket once it was written to its end, and not at all when that failed."""
+
+
+class Draft(Protocol):
+    """A file that is being written."""
+
+    text: TextIO
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the file as it is in the bucket, once it is."""
 
 
 class Spoke(Protocol):
@@ -198,6 +247,18 @@ class Spoke(Protocol):
 
     def patch_states(self, instances: Iterable[str]) -> Mapping[str, PatchState]:
         """The last patch state of each of up to 50 instances; those SSM knows nothing of are left out."""
+
+    def patches(self, instance: str) -> tuple[Patch, ...]:
+        """The patches that count against an instance."""
+
+    def reached(self, run: str, since: datetime) -> int:
+        """How many instances the run's commands were sent to."""
+
+    def gone(self, instances: Iterable[str]) -> frozenset[str]:
+        """Those of these instances that exist no more."""
+
+    def writer(self, instance: str) -> str:
+        """Who wrote the instance's patch state, in words; empty where that cannot be told."""
 
     def invocations(self, run: str, since: datetime) -> Mapping[str, Invocation]:
         """The last patch command of the run that each instance was sent."""

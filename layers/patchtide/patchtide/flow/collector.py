@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import IDS_KEY, Target
 from patchtide.core.causes import explain_location
 from patchtide.core.closures import FARTHEST
 from patchtide.core.errors import Busy, Overtaken, Refused
-from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, judge
-from patchtide.core.outcome import Cause, Instance, Result
+from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, gone, judge, overwritten
+from patchtide.core.outcome import Cause, Instance, Patch, Result
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import MAX_PAGES, PAGE, Hold, Holds, Inquiry, LocationRun, LocationState
 from patchtide.core.run import EVIDENCE_GRACE, GIVE_UP, STOP_GRACE, Run, WaveRun, begun, evidence_since, last_start
@@ -21,7 +24,10 @@ from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 TRIES = 5
+MAX_TRACED = 10  # of a page: who writes over one instance's evidence writes over its neighbours', too
 
 
 @dataclass(frozen=True)
@@ -91,18 +97,38 @@ def _freeze(where: LocationRun, run: Run, instances: tuple[Instance, ...], at: C
     window = run.window_of(wave)
     acts = window.start, window.end + STOP_GRACE + GIVE_UP
     span = acts[0], acts[1] + _may_be_postponed(run, at)
+    excepted = _excepted(where, run, instances, at)
     for _ in range(TRIES):
         holds = _live(at.runs.holds(where.location), run, at)
         others = [hold for hold in holds.held if hold.run != run.id and hold.meets(*acts)]
         owner = {id_: hold.run for hold in others for id_ in hold.instances}
-        expected = [replace(one, held_by=owner.get(one.id, "")) for one in instances if one.id not in done]
-        partial = len(expected) < len(instances) or any(one.held_by for one in expected)
+        expected = [
+            replace(one, held_by=owner.get(one.id, ""), excepted=excepted.get(one.id, ""))
+            for one in instances
+            if one.id not in done
+        ]
+        some = len(expected) < len(instances) or any(one.left_alone for one in expected)
         try:
-            at.runs.freeze(where, expected, holds, span, at.now(), named=partial or bool(wave.source))
+            at.runs.freeze(where, expected, holds, span, at.now(), named=some or bool(wave.source))
         except Overtaken:
             continue  # another run took instances here meanwhile
         return
     raise Busy("freeze the targets", "Overtaken", f"others kept taking instances in {where.location}")
+
+
+def _excepted(where: LocationRun, run: Run, instances: tuple[Instance, ...], at: Collector) -> Mapping[str, str]:
+    """Which of the instances an exception spares on the day of the wave's window, and the exception in words."""
+    spec = at.registry.spec(run.campaign, run.spec)
+    day = run.window_of(run.wave(where.wave)).start.astimezone(ZoneInfo(spec.timezone)).date()
+    spared: dict[str, str] = {}
+    for exception in spec.exceptions:
+        elsewhere = exception.accounts and where.location.account not in exception.accounts
+        if elsewhere or not exception.active(day):
+            continue
+        meant = at.spokes.at(where.location).instances(exception.targets) if exception.targets else instances
+        for one in meant:
+            spared.setdefault(one.id, str(exception))
+    return spared
 
 
 def _may_be_postponed(run: Run, at: Collector) -> timedelta:
@@ -182,13 +208,24 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
         asked = _Asked(spoke, run, expected, where)
         for page in range(where.pages_collected, where.pages):
             results = asked.results(at.runs.roster(where, page))
-            if _may_still_come(results, where, at):
+            joined = _late_joiners(where, page, asked, at)
+            if _may_still_come((*results, *joined), where, at):
                 logger.info("%s: evidence of page %s may still come", where.location, page)
                 return
-            at.runs.record(where, page, results)
+            at.runs.keep_patches(where, asked.patches(results))
+            at.runs.keep_joined(where, joined)
+            at.runs.record(where, page, results, len(joined))
     except Refused as refused:
         # The poller asks again every minute, and records what stays unread as unverified in the end.
         logger.warning("%s cannot be read: %s", where.location, refused)
+
+
+def _late_joiners(where: LocationRun, page: int, asked: _Asked, at: Collector) -> tuple[Result, ...]:
+    """What became of instances that were patched though nobody expected them, known with the location's last page. It is AWS that
+    resolves targets at the start, so an instance that matched only after the set was frozen is patched all the same."""
+    if page + 1 < where.pages:
+        return ()
+    return asked.joined({one.id for number in range(where.pages) for one in at.runs.roster(where, number)})
 
 
 def _why_taken_back(where: LocationRun, run: Run, wave: WaveRun) -> str:
@@ -219,16 +256,71 @@ class _Asked:
     ending: Ending | None = None
 
     def results(self, instances: tuple[Instance, ...]) -> tuple[Result, ...]:
-        mine = [instance.id for instance in instances if not instance.held_by]
+        mine = [instance.id for instance in instances if not instance.left_alone]
         states = self.spoke.patch_states(mine) if mine else {}
         if self.invocations is None and any(self._unclear(states.get(id_)) for id_ in mine):
             self._explain()
         found = self.invocations or {}
         ending = self.ending or self.where.ending or Ending("Unknown")
-        return tuple(
+        judged = (
             judge(instance, states.get(instance.id), found.get(instance.id), ending, self.expected)
             for instance in instances
         )
+        return self._traced(tuple(judged))
+
+    def patches(self, results: Iterable[Result]) -> Mapping[str, tuple[Patch, ...]]:
+        """The patches that count against each instance whose own evidence says that some do."""
+        found: dict[str, tuple[Patch, ...]] = {}
+        for result in results:
+            if result.owing:
+                id_ = result.instance.id
+                found[id_] = self._if_readable(f"the patches of {id_}", partial(self.spoke.patches, id_), ())
+        return {id_: patches for id_, patches in found.items() if patches}
+
+    def joined(self, expected: Collection[str]) -> tuple[Result, ...]:
+        """What became of instances that the run's command reached though they are not expected. Where instances were named one by
+        one, or the runbook does not mark its commands, there are none, or none can be told."""
+        if self.where.named or not self.expected.commands_known:
+            return ()
+        return self._if_readable("late joiners", lambda: self._joined(expected), ())
+
+    def _joined(self, expected: Collection[str]) -> tuple[Result, ...]:
+        if self.invocations is None and self.spoke.reached(self.run.id, self.expected.started_at) <= len(expected):
+            return ()
+        if self.invocations is None:
+            self.invocations = self.spoke.invocations(self.run.id, self.expected.started_at)
+        late = {id_: one for id_, one in self.invocations.items() if one.ours and id_ not in expected}
+        states = self._states(sorted(late))
+        ending = self.ending or Ending("Success")
+        return tuple(judge(Instance(id_), states.get(id_), late[id_], ending, self.expected) for id_ in sorted(late))
+
+    def _states(self, ids: Sequence[str]) -> Mapping[str, PatchState]:
+        found: dict[str, PatchState] = {}
+        for first in range(0, len(ids), PAGE):
+            found |= self.spoke.patch_states(ids[first : first + PAGE])
+        return found
+
+    def _traced(self, results: tuple[Result, ...]) -> tuple[Result, ...]:
+        """The results, with what else can be found out about those without evidence: whether their instances are gone, and who
+        wrote over their evidence."""
+        lost = [one.instance.id for one in results if one.lost]
+        vanished: frozenset[str] = frozenset()
+        if lost:
+            vanished = self._if_readable("which instances are gone", lambda: self.spoke.gone(lost), vanished)
+        known = tuple(gone(one) if one.instance.id in vanished else one for one in results)
+        foreign = [one.instance.id for one in known if one.cause is Cause.OVERWRITTEN][:MAX_TRACED]
+        writers = {
+            id_: self._if_readable(f"who wrote over {id_}", partial(self.spoke.writer, id_), "") for id_ in foreign
+        }
+        return tuple(overwritten(one, writers.get(one.instance.id, "")) for one in known)
+
+    def _if_readable(self, what: str, ask: Callable[[], T], otherwise: T) -> T:
+        """Evidence stands by itself: where what would only add to it is refused, that is logged and nothing more."""
+        try:
+            return ask()
+        except Refused as refused:
+            logger.warning("%s: %s cannot be read: %s", self.where.location, what, refused)
+            return otherwise
 
     def _explain(self) -> None:
         """Ask for what explains failures. Where that is refused, evidence still stands by itself."""

@@ -6,7 +6,7 @@ The dispatcher starts and never publishes; the poller publishes and never starts
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -181,24 +181,27 @@ def _prepare(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
     yield _listed(run, wave_name, locations, runbook, at)
 
 
-def _listed(run: Run, wave: str, locations: Iterable[Location], runbook: RunbookFacts, at: Dispatcher) -> Listed:
+def _listed(run: Run, wave: str, locations: Mapping[Location, str], runbook: RunbookFacts, at: Dispatcher) -> Listed:
     return Listed(wave, at.runs.add_locations(run.id, wave, locations), runbook, at.now())
 
 
-def _locations(spec: Campaign, wave: Wave, at: Dispatcher) -> tuple[Location, ...]:
-    """The wave's locations: a part of the campaign's, whatever the wave says."""
+def _locations(spec: Campaign, wave: Wave, at: Dispatcher) -> Mapping[Location, str]:
+    """The wave's locations: a part of the campaign's, whatever the wave says; with the names of their accounts."""
     children = spec.include_child_units
-    accounts = at.organization.accounts(spec.accounts, children=children)
+    names = at.organization.accounts(spec.accounts, children=children)
+    accounts = set(names)
     if wave.accounts:
-        accounts &= at.organization.accounts(wave.accounts, children=children)
+        accounts &= set(at.organization.accounts(wave.accounts, children=children))
     if spec.exclude_accounts:
-        accounts -= at.organization.accounts(spec.exclude_accounts, children=True)
-    return grid(accounts, wave.regions or spec.regions)
+        accounts -= set(at.organization.accounts(spec.exclude_accounts, children=True))
+    return {where: names[where.account] for where in grid(accounts, wave.regions or spec.regions)}
 
 
-def _again(run: Run, wave: WaveRun, at: Dispatcher) -> tuple[Location, ...]:
+def _again(run: Run, wave: WaveRun, at: Dispatcher) -> Mapping[Location, str]:
     """The locations at which the run that is tried again left something undone."""
-    return tuple(sorted({where for name, where in at.runs.left_over(wave.source) if name == wave.name}))
+    left = {where for name, where in at.runs.left_over(wave.source) if name == wave.name}
+    before = {one.location: one.account_name for one in at.runs.locations(wave.source, wave.name, None)}
+    return {where: before.get(where, "") for where in sorted(left)}
 
 
 def _ask_targets(run: Run, wave: str, at: Dispatcher) -> Iterable[Seen]:
@@ -237,7 +240,7 @@ def _site(found: LocationRun, at: Dispatcher) -> Site:
     if not found.named and not 0 < at.hub.max_in_flight < found.startable:
         return Site(found.location, found.startable, roster=found.roster)
     expected = (one for page in range(found.pages) for one in at.runs.roster(found, page))
-    ids = tuple(instance.id for instance in expected if not instance.held_by)
+    ids = tuple(instance.id for instance in expected if not instance.left_alone)
     return Site(found.location, len(ids), ids, found.roster)
 
 

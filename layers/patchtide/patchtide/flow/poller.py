@@ -14,6 +14,7 @@ from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose, overd
 from patchtide.core.commands import (
     AnswerOrder,
     AskEvidence,
+    AskReport,
     Close,
     Command,
     GiveUpEvidence,
@@ -34,13 +35,13 @@ from patchtide.core.run import LATE, PATIENCE, PREPARE_LEAD, STOP_GRACE, VISIBLE
 from patchtide.core.seen import Closed, Looked, Missed, OrderTold, Published, Seen, Told
 from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
-from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, Runs, Switch
+from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, ReportQueue, Runs, Switch
 from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.step import step
 
 EVERY = 2  # minutes between two looks at what nobody opens
 NOT_FOUND = "AutomationExecutionNotFoundException"
-MINE = (Look, Stop, Halt, Close, AskEvidence, GiveUpEvidence, Publish, Tell, AnswerOrder)
+MINE = (Look, Stop, Halt, Close, AskEvidence, GiveUpEvidence, Publish, Tell, AnswerOrder, AskReport)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Poller:
     runs: Runs
     automation: Automation
     inquiries: Inquiries
+    reports: ReportQueue
     switch: Switch
     alerts: Alerts
     now: Now
@@ -117,6 +119,9 @@ def _perform(command: Command, run: Run, at: Poller) -> Iterable[Seen]:
             return _tell(run, phase, at)
         case AnswerOrder(order):
             return _answer(run, order, at)
+        case AskReport():
+            at.reports.send(run.id)
+            return ()
         case _:
             raise AssertionError(command)
 

@@ -1,0 +1,46 @@
+"""A run ended: its report is written into the bucket."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from patchtide.aws import clients
+from patchtide.aws.reports import Archive
+from patchtide.aws.runs import Registry, Runs
+from patchtide.aws.settings import Settings
+from patchtide.aws.table import Table
+from patchtide.flow.reporter import Reporter, report
+
+
+def now() -> datetime:
+    """The moment, read here and nowhere else."""
+    return datetime.now(UTC)
+
+
+logger = Logger()
+settings = Settings.from_environment()
+processor = BatchProcessor(event_type=EventType.SQS)
+table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
+reporter = Reporter(
+    registry=Registry(table),
+    runs=Runs(table, settings.retention, now),
+    archive=Archive(clients.s3, settings["REPORTS_BUCKET"]),
+    now=now,
+)
+
+
+def _record(record: SQSRecord) -> None:
+    report(record.body, reporter)
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Each run's report is written; those that could not be yet are reported, so that only they come again."""
+    return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)

@@ -1,0 +1,3 @@
+"""Which Patchtide this is."""
+
+VERSION = "0.1.0"
