@@ -107,6 +107,7 @@ def trend(
 def missing(
     of: Subject,
     instances: Annotated[bool, typer.Option("--instances", help="Instance by instance.")] = False,
+    cve: Annotated[str, typer.Option(help="Only patches against this one, e.g. CVE-2026-12345.")] = "",
     output: Output = Format.TABLE,
     profile: Profile = None,
     region: RegionName = None,
@@ -118,7 +119,8 @@ def missing(
     figures, rows = Figures(), []
     with hub(profile, region, stack) as at:
         run = _run_of(of, at)
-        for row, patches in at.runs.patches(run):
+        for row, found in at.runs.patches(run):
+            patches = [one for one in found if not cve or cve.upper() in one.cves]
             figures.add_patches(patches)
             rows += [
                 {"account": row["account"], "region": row["region"], "instance": row["instance"]}

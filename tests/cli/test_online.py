@@ -203,6 +203,9 @@ def test_compliance_is_told_run_by_run_account_by_account_and_patch_by_patch(pla
     assert [(one["instances"], one["states"]) for one in missing["patches"]] == [(1, "1 Failed")]
     (row,) = json.loads(call("compliance", "missing", run["run"], "--instances", "--output", "json"))["patches"]
     assert (row["account"], row["state"]) == ("111122223333", "Failed")
+    (cve, *_) = row["cves"].split()
+    assert json.loads(call("compliance", "missing", "web", "--cve", cve.lower(), "--output", "json"))["patches"]
+    assert not json.loads(call("compliance", "missing", "web", "--cve", "CVE-1999-1", "--output", "json"))["patches"]
     for command in ("summary", "trend"):
         assert "50%" in call("compliance", command, "web")
 

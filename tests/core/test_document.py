@@ -1,6 +1,6 @@
 """What people write, and what they are told about it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,19 @@ MINIMAL: dict[str, Any] = {
     "regions": ["eu-west-1"],
     "targets": "tag:PatchGroup=dev",
 }
+
+EXCEPTION = {
+    "targets": "tag:Legacy=yes",
+    "reason": "the vendor supports no newer kernel",
+    "approvedBy": "jane@example.com",
+    "expires": "2027-03-31",
+}
+SNAPSHOT = "5eeda5ca-0000-4000-8000-000000000000"
+SPREAD = [{"name": "one"}, {"name": "two", "scheduleOffset": 3, "targets": "tag:Ring=2"}]
+
+
+def without(field: str) -> dict[str, str]:
+    return {name: value for name, value in EXCEPTION.items() if name != field}
 
 
 def problems(**changes: object) -> list[tuple[str, str]]:
@@ -191,6 +204,15 @@ def test_targets_are_read_in_every_spelling_aws_has(written: object, key: str, v
         ({"onCalendarClosed": "wait"}, "onCalendarClosed", "choice"),
         ({"waves": [{"name": "one", "targets": "x"}]}, "waves[0].targets[0]", "target"),
         ({"runbook": "Patchtide-PatchInstance", "targets": ["tag:A=1", "tag:B=2"]}, "targets", "one-target"),
+        ({"exceptions": [EXCEPTION | {"expires": "soon"}]}, "exceptions[0].expires", "date-from-datetime-parsing"),
+        ({"exceptions": [without("expires")]}, "exceptions[0].expires", "missing"),
+        ({"exceptions": [without("reason")]}, "exceptions[0].reason", "missing"),
+        ({"exceptions": [without("approvedBy")]}, "exceptions[0].approvedBy", "missing"),
+        ({"exceptions": [without("targets")]}, "exceptions[0]", "everybody"),
+        ({"exceptions": [EXCEPTION | {"reason": " "}]}, "exceptions[0].reason", "string-too-short"),
+        ({"exceptions": [EXCEPTION | {"reason": "{x}"}]}, "exceptions[0].reason", "characters"),
+        ({"exceptions": [EXCEPTION | {"accounts": "ou-ab12-prodprod"}]}, "exceptions[0].accounts[0]", "account"),
+        ({"exceptions": [EXCEPTION | {"untill": "2027-01-01"}]}, "exceptions[0].untill", "unknown"),
         ({"maxConcurency": 3}, "maxConcurency", "unknown"),
         ({"max_errors": 3, "maxErrors": 4}, "maxErrors", "twice"),
     ],
@@ -247,13 +269,24 @@ def test_every_field_of_the_model_is_used() -> None:
         ({"schedule": "cron(30 2 * * ? *)", "scheduleTimezone": "America/New_York"}, "clock-change"),
         ({"cutoff": 0}, "no-cutoff"),
         ({"maxConcurrency": "100%"}, "all-at-once"),
+        ({"snapshotId": SNAPSHOT}, "stale-snapshot"),
+        ({"schedule": "-", "snapshotId": SNAPSHOT, "waves": SPREAD}, "stale-snapshot"),
+        ({"exceptions": [EXCEPTION | {"expires": "2027-02-28"}]}, "expired"),
     ],
 )
 def test_what_is_allowed_but_unwise_is_a_warning(changes: dict[str, object], code: str) -> None:
     after = datetime(2027, 3, 1, tzinfo=UTC)
-    reading = read(MINIMAL | changes, now=after)
+    reading = read({name: value for name, value in (MINIMAL | changes).items() if value != "-"}, now=after)
     assert reading.campaign
     assert code in [warning.code for warning in reading.warnings]
+
+
+def test_an_exception_says_who_is_spared_why_by_whom_and_until_when() -> None:
+    (exception,) = read(MINIMAL | {"exceptions": [EXCEPTION | {"ticket": "CHG1"}]}).valid().exceptions
+    assert exception.targets == (Target("tag:Legacy", ("yes",)),)
+    assert exception.active(date(2027, 3, 31))
+    assert not exception.active(date(2027, 4, 1))
+    assert str(exception) == "excepted until 2027-03-31 by jane@example.com: the vendor supports no newer kernel (CHG1)"
 
 
 def test_a_weekday_by_its_name_is_no_reason_to_warn() -> None:

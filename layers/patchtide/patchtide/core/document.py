@@ -66,6 +66,8 @@ from patchtide.core.gate import Gate
 from patchtide.core.problem import Problem
 from patchtide.core.schedule import Schedule, occurrences
 
+SNAPSHOT_DAYS = 3  # facts: AWS-RunPatchBaseline's SnapshotId
+
 # What the service writes onto the item. A person's value there is ignored, and overwritten.
 SERVICE_FIELDS = frozenset(
     {
@@ -615,11 +617,11 @@ def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem
             "maxConcurrency", "all-at-once", "every instance of a location may reboot at once", "Use e.g. 10%"
         )
 
-    if draft.snapshot_id and draft.schedule:
+    if draft.snapshot_id and (draft.schedule or max(_offsets(draft)) - min(_offsets(draft)) >= SNAPSHOT_DAYS):
         yield Problem(
             "snapshotId",
             "stale-snapshot",
-            "AWS keeps a snapshot for three days: a later run under the same id silently gets a new one",
+            f"AWS keeps a snapshot for {SNAPSHOT_DAYS} days: what comes later under the same id silently gets a new one",
             "Leave it out: Patchtide makes one per wave",
         )
     yield from _expired(draft, now)
