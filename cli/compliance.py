@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import Exit, Format, Output, data, fail, now, say, stamp, write_json, write_table
-from cli.hub import STACK, Hub, Profile, RegionName, StackName, hub
+from cli.console import Exit, data, fail, now, say, stamp, write, write_lines, write_table
+from cli.hub import Hub, online
 
 if TYPE_CHECKING:
     from patchtide.core.history import Point
@@ -27,22 +27,19 @@ POINT = ("run", "state", "expected", "excepted", "compliant", "percent", "percen
 
 
 @app.command()
+@online
 def summary(
+    at: Hub,
     campaign: Annotated[str | None, typer.Argument(help="Only this campaign, account by account.")] = None,
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
+    fail_under: Annotated[float, typer.Option(help="Exit with 8 when any is less compliant than this percentage.")] = 0,
 ) -> None:
     """How each campaign came out the last time; of one campaign, each account."""
-    with hub(profile, region, stack) as at:
-        found = list(_last_of_accounts(campaign, at)) if campaign else list(_last_of_campaigns(at))
-    if output is Format.JSON:
-        write_json([_told(point) for point in found])
-        return
+    found = list(_last_of_accounts(campaign, at)) if campaign else list(_last_of_campaigns(at))
     first = "account" if campaign else "campaign"
     rows = [[getattr(point, first), *(_cell(_told(point)[name]) for name in POINT)] for point in found]
-    write_table((first, *POINT), rows)
+    write([_told(point) for point in found], lambda: write_table((first, *POINT), rows))
+    if any((point.compliance.percent or 0) < fail_under for point in found):
+        raise typer.Exit(Exit.NOT_COMPLIANT)
 
 
 def _last_of_campaigns(at: Hub) -> Iterator[Point]:
@@ -82,21 +79,19 @@ def _cell(value: object) -> object:
 
 
 @app.command()
+@online
 def trend(
+    at: Hub,
     campaign: Annotated[str, typer.Argument(help="The campaign.")],
     account: Annotated[str, typer.Option(help="Only this account.")] = "",
     most: Annotated[int, typer.Option("--most", min=1, help="At most so many runs.")] = 13,
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """How compliant a campaign was, run after run, from Patchtide's own record: AWS keeps only the last patch state."""
-    with hub(profile, region, stack) as at:
-        found = list(at.runs.accounts(campaign, account))[-most:] if account else list(at.runs.trend(campaign, most))
-    if output is Format.JSON:
-        write_json([_told(point) for point in found])
-        return
+    found = list(at.runs.accounts(campaign, account))[-most:] if account else list(at.runs.trend(campaign, most))
+    write([_told(point) for point in found], lambda: _draw(found))
+
+
+def _draw(found: Sequence[Point]) -> None:
     write_table(("at", *POINT), [[stamp(p.at), *(_cell(_told(p)[name]) for name in POINT)] for p in found])
     known = [point.compliance.percent for point in found]
     if known:
@@ -104,70 +99,62 @@ def trend(
 
 
 @app.command()
+@online
 def missing(
+    at: Hub,
     of: Subject,
     instances: Annotated[bool, typer.Option("--instances", help="Instance by instance.")] = False,
     cve: Annotated[str, typer.Option(help="Only patches against this one, e.g. CVE-2026-12345.")] = "",
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """The patches that still count against instances: missing, failed, rejected or waiting for a reboot."""
     from patchtide.core.report.figures import Figures
 
     figures, rows = Figures(), []
-    with hub(profile, region, stack) as at:
-        run = _run_of(of, at)
-        for row, found in at.runs.patches(run):
-            patches = [one for one in found if not cve or cve.upper() in one.cves]
-            figures.add_patches(patches)
-            rows += [
-                {"account": row["account"], "region": row["region"], "instance": row["instance"]}
-                | {"patch": one.title, "state": one.state, "severity": one.severity, "cves": " ".join(one.cves)}
-                for one in patches
-            ]
+    run = _run_of(of, at)
+    for row, found in at.runs.patches(run):
+        patches = [one for one in found if not cve or cve.upper() in one.cves]
+        figures.add_patches(patches)
+        rows += [
+            {"account": row["account"], "region": row["region"], "instance": row["instance"]}
+            | {"patch": one.title, "state": one.state, "severity": one.severity, "cves": " ".join(one.cves)}
+            for one in patches
+        ]
     groups = [
         {"patch": one.title, "severity": one.severity, "classification": one.classification, "instances": one.instances}
         | {"states": ", ".join(f"{count} {state}" for state, count in one.states.items())}
         for one in figures.by_patch
     ]
     shown: list[dict[str, Any]] = rows if instances else groups
-    if output is Format.JSON:
-        write_json({"run": run, "patches": shown})
-    elif shown:
+    write({"run": run, "patches": shown}, lambda: _list(shown, run))
+
+
+def _list(shown: Sequence[dict[str, Any]], run: str) -> None:
+    if shown:
         write_table(tuple(shown[0]), [tuple(entry.values()) for entry in shown])
     else:
         say(f"No instance of {run} owes a patch, as far as its evidence says.")
 
 
 @app.command()
+@online
 def report(
+    at: Hub,
     of: Annotated[str, typer.Argument(help="A run's id, or a campaign: then its last run, or a period of it.")] = "",
     out: Into = Path("out/report"),
     since: Annotated[
         datetime | None, typer.Option(help="A period's first day; of all campaigns, if none is named.")
     ] = None,
     until: Annotated[datetime | None, typer.Option(help="Its last day; today, if not given.")] = None,
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """Write the report of a run, or of a period: a page for people, tables and JSON for programs. Changes nothing."""
     if not of and since is None:
         fail(Exit.USAGE, "Name a run or a campaign, or a period by --since.")
-    with hub(profile, region, stack) as at:
-        if since:
-            _write_period(of, since, until or now(), out, at)
-        else:
-            _write_run(_run_of(of, at), out, at)
-    files = sorted(str(path) for path in out.iterdir() if path.is_file())
-    if output is Format.JSON:
-        write_json({"files": files})
+    if since:
+        _write_period(of, since, until or now(), out, at)
     else:
-        for path in files:
-            data.print(path, markup=False, soft_wrap=True)
+        _write_run(_run_of(of, at), out, at)
+    files = sorted(str(path) for path in out.iterdir() if path.is_file())
+    write({"files": files}, lambda: write_lines(files))
 
 
 def _run_of(of: str, at: Hub) -> str:
@@ -213,20 +200,18 @@ def _write_period(campaign: str, since: datetime, until: datetime, out: Path, at
 
 
 @app.command()
+@online
 def evidence(
+    at: Hub,
     run: Annotated[str, typer.Argument(help="The run's id.")],
     out: Annotated[Path | None, typer.Option("--out", help="The archive; RUN.zip if not given.")] = None,
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """All that an auditor asks for, in one archive: the report, the campaign's version, the audit trail, what people were told,
     and a manifest of SHA-256 sums."""
     from patchtide.aws.reports import digest_of
 
     archive = out or Path(f"{run}.zip")
-    with hub(profile, region, stack) as at, TemporaryDirectory() as room:
+    with TemporaryDirectory() as room:
         found = at.runs.load(run).run
         folder = Path(room)
         _write_run(run, folder, at)
@@ -238,10 +223,7 @@ def evidence(
         _pack(folder, (*names, "SHA256SUMS"), archive)
     if found.open:
         say(f"{run} is still {found.phase}: this is what is known by now.")
-    if output is Format.JSON:
-        write_json({"archive": str(archive), "files": [*names, "SHA256SUMS"]})
-    else:
-        data.print(str(archive), markup=False, soft_wrap=True)
+    write({"archive": str(archive), "files": [*names, "SHA256SUMS"]}, lambda: write_lines([str(archive)]))
 
 
 def _papers(run: str, at: Hub) -> Iterator[tuple[str, str]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from cli.console import Exit, fail, now
+from cli.console import Exit, Format, Output, Query, fail, now
 
 if TYPE_CHECKING:
     from patchtide.aws.items import Items
@@ -24,16 +27,49 @@ StackName = Annotated[
     str, typer.Option("--stack", envvar="PATCHTIDE_STACK", help="The hub's stack.", rich_help_panel="Hub")
 ]
 STACK = "patchtide"
+_SHARED: tuple[tuple[str, object, object], ...] = (
+    ("profile", None, Profile),
+    ("region", None, RegionName),
+    ("stack", STACK, StackName),
+    ("output", Format.TABLE, Output),
+    ("query", "", Query),
+)
 
 
 @dataclass(frozen=True)
 class Hub:
     """The hub's tables, and the switch that pauses everything."""
 
+    stack: str
     items: Items
     registry: Registry
     runs: Runs
     switch: Switch
+
+
+def online(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options that every command against a hub has; it gets the hub as `at`."""
+    hints = get_type_hints(command, localns={"Hub": object}, include_extras=True)
+    own = [
+        one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in inspect.signature(command).parameters.values()
+        if one.name != "at"
+    ]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, default, annotation in _SHARED
+    ]
+
+    @wraps(command)
+    def call(**given: Any) -> None:
+        where = {name: given.pop(name) for name in ("profile", "region", "stack")}
+        del given["output"], given["query"]  # they were chosen when they were read
+        with hub(**where) as at:
+            command(at=at, **given)
+
+    call.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in (*own, *shared)}
+    return call
 
 
 @contextmanager
@@ -68,6 +104,7 @@ def _open(stack: str) -> Hub:
     names = _names(stack)
     table = Table(clients.dynamodb(), names["RunsTable"])
     return Hub(
+        stack,
         Items(clients.dynamodb(), names["CampaignsTable"]),
         Registry(table),
         Runs(table, timedelta(days=365), now),
@@ -85,19 +122,19 @@ def principal() -> str:
 
 
 def _names(stack: str) -> dict[str, str]:
-    """The tables' names, from the environment or from the stack."""
-    given = {"CampaignsTable": "PATCHTIDE_CAMPAIGNS_TABLE", "RunsTable": "PATCHTIDE_RUNS_TABLE"}
-    if all(os.environ.get(variable) for variable in given.values()):
-        return {name: os.environ[variable] for name, variable in given.items()}
+    return {name: physical(stack, name) for name in ("CampaignsTable", "RunsTable")}
+
+
+def physical(stack: str, resource: str) -> str:
+    """What AWS calls one of the stack's resources, its name, URL or ARN: as the environment says (PATCHTIDE_RUNS_TABLE for RunsTable),
+    or else CloudFormation."""
+    variable = "PATCHTIDE" + re.sub(r"([A-Z])", r"_\1", resource).upper()
+    if said := os.environ.get(variable):
+        return said
     import boto3
 
     from patchtide.aws.faults import asking
 
-    with asking(f"find the stack {stack}"):
-        cloudformation = boto3.client("cloudformation")
-        return {
-            name: cloudformation.describe_stack_resource(StackName=stack, LogicalResourceId=name)[
-                "StackResourceDetail"
-            ]["PhysicalResourceId"]
-            for name in given
-        }
+    with asking(f"find {resource} of the stack {stack}"):
+        found = boto3.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=resource)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cli import campaign, compliance, local, pause, run, validate
-from cli.console import data
+from cli import campaign, compliance, doctor, exception, initial, local, notify, pause, plan, run, validate
+from cli.console import colourless, data
 from patchtide.core.version import VERSION
 
 # The locked time zones, which are the functions' own: this machine's may be of another year, and say another hour.
@@ -20,14 +20,19 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold credentials
     help="Patch fleets of servers over many AWS accounts and Regions, hands off.",
 )
+app.command("init")(initial.init)
 app.command()(validate.validate)
 app.command()(validate.schema)
 app.command()(validate.schedule)
+app.command()(plan.plan)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(run.app, name="run")
 app.add_typer(compliance.app, name="compliance")
+app.add_typer(exception.app, name="exception")
 app.command()(pause.pause_all)
 app.command()(pause.resume_all)
+app.command()(doctor.doctor)
+app.add_typer(notify.app, name="notify")
 app.command()(local.demo)
 app.add_typer(local.app, name="local")
 
@@ -43,5 +48,6 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
     ] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", callback=colourless, help="Write without colours.")] = False,
 ) -> None:
     """Patch fleets of servers over many AWS accounts and Regions, hands off."""

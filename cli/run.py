@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import Exit, Format, Output, data, fail, now, say, stamp, write_fields, write_json, write_table
-from cli.hub import STACK, Hub, Profile, RegionName, StackName, hub, principal
+from cli.console import Exit, data, fail, now, say, stamp, streams, write, write_fields, write_table
+from cli.hub import Hub, online, principal
 from patchtide.core.summary import counts, progress, summary
 
 if TYPE_CHECKING:
@@ -24,25 +24,19 @@ RunId = Annotated[str, typer.Argument(help="The run's id, e.g. dev-weekly-202611
 
 
 @app.command(name="list")
+@online
 def list_(
+    at: Hub,
     campaign: Annotated[str | None, typer.Argument(help="Only this campaign's runs.")] = None,
     most: Annotated[int, typer.Option("--most", min=1, help="At most so many runs of each campaign.")] = 10,
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """The last runs, newest first."""
-    with hub(profile, region, stack) as at:
-        names = [campaign] if campaign else sorted(str(item["campaign"]) for item in at.items.every())
-        ids = [run for name in names for run in at.registry.runs_of(name, most)]
-        found = [summary(dossier, ()) for dossier in _kept(ids, at)]
+    names = [campaign] if campaign else sorted(str(item["campaign"]) for item in at.items.every())
+    ids = [run for name in names for run in at.registry.runs_of(name, most)]
+    found = [summary(dossier, ()) for dossier in _kept(ids, at)]
     found.sort(key=lambda entry: str(entry["scheduledAt"]), reverse=True)
-    if output is Format.JSON:
-        write_json(found)
-        return
     rows = [(r["run"], r["state"], r["scheduledAt"], r["expectedInstances"], counts(r["outcomes"])) for r in found]
-    write_table(("run", "state", "scheduled", "instances", "outcomes"), rows)
+    write(found, lambda: write_table(("run", "state", "scheduled", "instances", "outcomes"), rows))
 
 
 def _kept(ids: Iterable[str], at: Hub) -> Iterator[Dossier]:
@@ -58,20 +52,18 @@ def _kept(ids: Iterable[str], at: Hub) -> Iterator[Dossier]:
 
 
 @app.command()
+@online
 def show(
+    at: Hub,
     run: RunId,
     failed: Annotated[bool, typer.Option("--failed", help="Also every instance that did not come out right.")] = False,
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """One run: where it stands, its outcomes, what could not be reached, what people were told."""
-    with hub(profile, region, stack) as at:
-        answer = _show(run, at, failed=failed)
-    if output is Format.JSON:
-        write_json(answer)
-        return
+    answer = _show(run, at, failed=failed)
+    write(answer, lambda: _draw(answer, failed=failed))
+
+
+def _draw(answer: dict[str, Any], *, failed: bool) -> None:
     locations = answer["locations"]
     write_fields(
         {name: answer[name] for name in ("run", "campaign", "trigger", "state", "scheduledAt", "startedAt", "endedAt")}
@@ -132,33 +124,30 @@ def _show(run: str, at: Hub, *, failed: bool) -> dict[str, Any]:
 
 
 @app.command()
+@online
 def watch(
+    at: Hub,
     run: RunId,
     timeout: Annotated[int, typer.Option(help="Give up watching after so many minutes; the run goes on.")] = 24 * 60,
     every: Annotated[float, typer.Option(help="Seconds between looks.", min=0.2)] = 5,
-    output: Output = Format.TABLE,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """Watch a run to its end: a line on each change, or NDJSON with --output json. Exits 6 when it did not succeed."""
     deadline = now() + timedelta(minutes=timeout)
-    with hub(profile, region, stack) as at:
-        shown = ""
-        while True:
-            dossier = at.runs.load(run)
-            line = progress(dossier)
-            if line != shown:
-                shown = line
-                if output is Format.JSON:
-                    _write_line(summary(dossier, ()))
-                else:
-                    data.print(f"{stamp(now())} {line}", markup=False)
-            if not dossier.run.open:
-                break
-            if now() >= deadline:
-                fail(Exit.TIMED_OUT, f"{run} is still {dossier.run.phase}; it goes on without being watched.")
-            _pause(every)
+    shown = ""
+    while True:
+        dossier = at.runs.load(run)
+        line = progress(dossier)
+        if line != shown:
+            shown = line
+            if streams():
+                _write_line(summary(dossier, ()))
+            else:
+                data.print(f"{stamp(now())} {line}", markup=False)
+        if not dossier.run.open:
+            break
+        if now() >= deadline:
+            fail(Exit.TIMED_OUT, f"{run} is still {dossier.run.phase}; it goes on without being watched.")
+        _pause(every)
     if not _fine(dossier.run):
         raise typer.Exit(Exit.RUN_FAILED)
 
@@ -168,42 +157,96 @@ Reason = Annotated[str, typer.Option(help="Why. It goes into the record and the 
 
 
 @app.command()
+@online
+def start(
+    at: Hub,
+    campaign: Annotated[str, typer.Argument(help="The campaign.")],
+    reason: Annotated[str, typer.Option(help="Why. It goes into the record and the report.")],
+    wave: Annotated[list[str] | None, typer.Option("--wave", help="Only this wave; repeat for more.")] = None,
+) -> None:
+    """Open a run of a campaign now, beside its schedule. Its window opens now; gates, approvals, calendars and limits hold as ever."""
+    from patchtide.core.opening import by_hand
+
+    held = at.registry.get(campaign)
+    if held is None or held.deleted or not held.version:
+        fail(
+            Exit.ERROR, f"No valid version of {campaign!r} is in force. `patchtide campaign show {campaign}` says why."
+        )
+    if not held.enabled:
+        fail(Exit.ERROR, f"{campaign} is DISABLED: `patchtide campaign resume {campaign}` first.")
+    spec = at.registry.spec(campaign, held.version)
+    try:
+        run = by_hand(held, spec, now(), principal(), reason, wave or ())
+    except ValueError as error:
+        fail(Exit.USAGE, str(error))
+    at.registry.reopen(run)
+    answer = {"run": run.id, "waves": [one.name for one in run.waves], "windowEndsAt": stamp(run.window.end)}
+    write(answer, lambda: write_fields(answer))
+    say(f"It is prepared within two minutes. Watch it: patchtide run watch {run.id}")
+
+
+@app.command()
+@online
+def logs(
+    at: Hub,
+    run: RunId,
+    instance: Annotated[str, typer.Argument(help="Only what is known of this instance.")] = "",
+) -> None:
+    """What was asked of AWS for a run and what came of it, line by line; or all that is known of one instance."""
+    at.runs.load(run)
+    if instance:
+        rows = [dict(row) for row in at.runs.instances(run) if row["instance"] == instance]
+        if not rows:
+            fail(Exit.ERROR, f"{run} did not expect {instance}.")
+        write(rows, lambda: _each(rows))
+        return
+    import json
+
+    lines = [json.loads(line.text) for line in at.runs.audit(run)]
+    columns = ("at", "what", "about", "said")
+    write(lines, lambda: write_table(columns, [[line[name] for name in columns] for line in lines]))
+
+
+def _each(rows: Iterable[dict[str, str]]) -> None:
+    for row in rows:
+        write_fields(row)
+
+
+@app.command()
+@online
 def approve(
+    at: Hub,
     run: RunId,
     wave: Annotated[str, typer.Argument(help="The wave that waits for approval.")],
     digest: Annotated[
         str, typer.Option(help="What you were shown, as the mail names it; else what is shown now.")
     ] = "",
     wait: Wait = 120,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """Let a wave begin. It binds to what was shown: where that has changed since, it is refused."""
-    with hub(profile, region, stack) as at:
-        shown = digest or _show_wave(run, wave, at)
-        _order("approve", run, at, wait, wave=wave, digest=shown)
+    shown = digest or _show_wave(run, wave, at)
+    _order("approve", run, at, wait, wave=wave, digest=shown)
 
 
 @app.command()
+@online
 def reject(
+    at: Hub,
     run: RunId,
     wave: Annotated[str, typer.Argument(help="The wave that waits for approval.")],
     reason: Reason,
     digest: Annotated[str, typer.Option(help="What you were shown; else what is shown now.")] = "",
     wait: Wait = 120,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """Have a wave that waits for approval skipped, and those behind it."""
-    with hub(profile, region, stack) as at:
-        shown = digest or _show_wave(run, wave, at)
-        _order("reject", run, at, wait, wave=wave, digest=shown, reason=reason)
+    shown = digest or _show_wave(run, wave, at)
+    _order("reject", run, at, wait, wave=wave, digest=shown, reason=reason)
 
 
 @app.command()
+@online
 def stop(
+    at: Hub,
     run: RunId,
     at_once: Annotated[
         bool,
@@ -211,17 +254,15 @@ def stop(
     ] = True,
     reason: Reason = "",
     wait: Wait = 120,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """Have nothing more of a run begin. What waits is taken back; what is being patched finishes."""
-    with hub(profile, region, stack) as at:
-        _order("stop", run, at, wait, now=at_once, reason=reason)
+    _order("stop", run, at, wait, now=at_once, reason=reason)
 
 
 @app.command()
+@online
 def retry(
+    at: Hub,
     run: RunId,
     failed_only: Annotated[
         bool,
@@ -231,13 +272,9 @@ def retry(
     ] = False,
     reason: Reason = "",
     wait: Wait = 120,
-    profile: Profile = None,
-    region: RegionName = None,
-    stack: StackName = STACK,
 ) -> None:
     """Try again what an ended run left undone: a run of its own, whose window opens now."""
-    with hub(profile, region, stack) as at:
-        _order("retry", run, at, wait, failed_only=failed_only, reason=reason)
+    _order("retry", run, at, wait, failed_only=failed_only, reason=reason)
 
 
 def _show_wave(run: str, name: str, at: Hub) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from simulator.fleet import Behaviour
 from tests.journeys.small import Play, opened
 
 runner = CliRunner()
+QUEUES = ("Collector", "Reporter", "Intake", "Tick")
 FILE = """
 campaign: web
 duration: 4
@@ -32,6 +34,9 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
     monkeypatch.setenv("PATCHTIDE_CAMPAIGNS_TABLE", "CampaignsTable")
     monkeypatch.setenv("PATCHTIDE_RUNS_TABLE", "RunsTable")
     with opened() as found:
+        for name in ("AlertsTopic", "ReportsBucket", *(f"{one}DeadLetters" for one in QUEUES)):
+            variable = "PATCHTIDE" + re.sub("([A-Z])", r"_\1", name).upper()
+            monkeypatch.setenv(variable, found.stack._attribute(name, ""))
         yield found
 
 
@@ -262,3 +267,141 @@ def test_what_never_ran_is_said_in_a_sentence(play: Play) -> None:
     assert result.exit_code == 1
     assert "no run and no campaign 'nothing'" in result.output
     assert runner.invoke(app, ["compliance", "report"]).exit_code == 2
+
+
+def test_plan_says_what_apply_would_change_and_sends_nothing(play: Play, tmp_path: Path) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(FILE + "schedule: cron(0 22 ? * SAT *)\nexceptions: []\n", encoding="utf-8")
+    planned = json.loads(call("plan", str(path), "--output", "json"))
+    assert not planned["exists"]
+    assert {change["verb"] for change in planned["changes"]} == {"set"}
+    assert planned["runs"][0]["startsAt"] == "2026-12-05T22:00:00Z"
+    assert play.stack.wire.sent["dynamodb:UpdateItem"] == 0
+    call("campaign", "apply", str(path), "--wait", "0")
+    play.run(hours=24 * 5)
+    again = json.loads(call("plan", str(path), "--output", "json"))
+    assert again["changes"] == []
+    assert [(one["account"], one["instances"]) for one in again["instances"]] == [("111122223333", 2)]
+    assert again["cost"]["automationSteps"] == 3
+    call("plan", str(path), "--detailed-exitcode")
+    path.write_text(path.read_text().replace("duration: 4", "duration: 5"), encoding="utf-8")
+    assert "~ duration: 4 -> 5" in call("plan", str(path), "--detailed-exitcode", code=3)
+    assert "Nothing was sent" in call("plan", "web")
+
+
+def test_plan_finds_campaigns_that_would_meet(play: Play, tmp_path: Path) -> None:
+    play.put(campaign="other", schedule="cron(0 23 ? * SAT *)")
+    play.stack.drain()
+    path = tmp_path / "web.yaml"
+    path.write_text(FILE + "schedule: cron(0 22 ? * SAT *)\n", encoding="utf-8")
+    (overlap,) = json.loads(call("plan", str(path), "--output", "json"))["overlaps"]
+    assert (overlap["with"], overlap["from"]) == ("other", "2026-12-05T23:00:00Z")
+    path.write_text(path.read_text().replace("PatchGroup=web", "PatchGroup=db"), encoding="utf-8")
+    assert json.loads(call("plan", str(path), "--output", "json"))["overlaps"] == []
+
+
+def test_a_campaign_is_paused_resumed_and_deleted_by_command(play: Play, tmp_path: Path) -> None:
+    path = tmp_path / "web.yaml"
+    path.write_text(FILE + "schedule: cron(0 22 ? * SAT *)\n", encoding="utf-8")
+    call("campaign", "apply", str(path), "--wait", "0")
+    play.stack.drain()
+    for command, status in (("pause", "PAUSED"), ("resume", "VALID")):
+        call("campaign", command, "web", "--wait", "0")
+        play.stack.drain()
+        assert play.item()["status"] == status
+    versions = json.loads(call("campaign", "history", "web", "--output", "json"))
+    assert [(one["version"], one["changed"]) for one in versions] == [
+        (1, "first version"),
+        (2, "enabled"),
+        (3, "enabled"),
+    ]
+    assert all("assumed-role" in one["author"] or "arn:aws" in one["author"] for one in versions)
+    windows = json.loads(call("campaign", "calendar", "--days", "30", "--output", "json"))
+    assert windows[0]["startsAt"] == "2026-12-05T22:00:00Z"
+    ical = tmp_path / "windows.ics"
+    call("campaign", "calendar", "--ical", str(ical))
+    assert ical.read_text().count("BEGIN:VEVENT") == len(json.loads(call("campaign", "calendar", "--output", "json")))
+    assert runner.invoke(app, ["campaign", "delete", "web"], input="no\n").exit_code == 1
+    call("campaign", "delete", "web", "--yes")
+    play.stack.drain()
+    assert json.loads(call("campaign", "list", "--output", "json")) == []
+    assert "There is no campaign 'web'" in runner.invoke(app, ["campaign", "pause", "web"]).output
+
+
+def test_a_run_is_started_by_hand_with_who_and_why(play: Play, tmp_path: Path) -> None:
+    play.put(schedule="cron(0 22 ? * SAT *)", waves=[{"name": "one", "targets": "tag:Ring=0"}, {"name": "two"}])
+    play.stack.drain()
+    answer = json.loads(call("run", "start", "web", "--reason", "CVE-2026-1", "--wave", "one", "--output", "json"))
+    assert answer["waves"] == ["one"]
+    play.run(hours=6)
+    assert play.patched(answer["run"]) == ["a-1"]
+    run = next(dossier.run for dossier in play.runs() if dossier.run.id == answer["run"])
+    assert (run.trigger, run.because) == ("manual", "CVE-2026-1")
+    lines = json.loads(call("run", "logs", run.id, "--output", "json"))
+    assert [line["what"] for line in lines][:2] == ["start asked", "started"]
+    (row,) = json.loads(call("run", "logs", run.id, next(iter(play.rows(run.id))), "--output", "json"))
+    assert row["outcome"] == "compliant"
+    assert "no wave 'three'" in runner.invoke(app, ["run", "start", "web", "--reason", "x", "--wave", "three"]).output
+    assert runner.invoke(app, ["run", "start", "nothing", "--reason", "x"]).exit_code == 1
+
+
+def test_exceptions_are_added_listed_and_ended_by_command(play: Play, tmp_path: Path) -> None:
+    play.put(schedule="cron(0 22 ? * SAT *)")
+    play.stack.drain()
+    added = ["--reason", "old kernel", "--expires", "2027-01-31", "--targets", "tag:Legacy=yes", "--wait", "0"]
+    call("exception", "add", "web", *added)
+    play.stack.drain()
+    assert play.item()["status"].startswith("VALID")
+    (one,) = json.loads(call("exception", "list", "--output", "json"))
+    assert (one["state"], one["reason"], one["expires"]) == ("active", "old kernel", "2027-01-31")
+    assert json.loads(call("exception", "list", "--within", "7", "--output", "json")) == []
+    call("exception", "expire", "web", "1", "--yes", "--wait", "0")
+    (one,) = json.loads(call("exception", "list", "web", "--output", "json"))
+    assert one["state"] == "expired"
+    wrong = runner.invoke(
+        app, ["exception", "add", "web", "--reason", "x", "--expires", "soon", "--targets", "tag:A=b"]
+    )
+    assert (wrong.exit_code, "Nothing was written" in wrong.output) == (5, True)
+    assert "there is no number 9" in runner.invoke(app, ["exception", "expire", "web", "9", "--yes"]).output
+
+
+def test_the_doctor_finds_what_keeps_people_from_being_told_and_accounts_from_being_patched(play: Play) -> None:
+    play.world.organization.accounts["444455556666"].roles.clear()
+    play.put(owner="x")
+    play.put(campaign="wrong", duration="soon")
+    play.run(hours=6)
+    found = json.loads(call("doctor", "--output", "json", code=1))
+    by_what = {one["what"]: one for one in found}
+    assert by_what["switch"]["state"] == "ok"
+    assert by_what["CollectorDeadLetters"] == {
+        "what": "CollectorDeadLetters",
+        "state": "ok",
+        "said": "0 messages",
+        "fix": "",
+    }
+    assert by_what["444455556666 eu-west-1"]["state"] == "fail"
+    assert "deploy the spoke stack" in by_what["444455556666 eu-west-1"]["fix"]
+    assert by_what["campaign"]["fix"] == "patchtide campaign show wrong"
+    assert by_what["alarms"]["state"] == "fail"  # the small world has none
+    assert "fail" in call("doctor", code=1)
+
+
+def test_a_sample_message_reaches_whoever_is_subscribed_and_says_that_it_is_a_test(play: Play) -> None:
+    call("notify", "test", "--event", "run.halted")
+    play.read_mail()
+    (mail,) = play.mails
+    assert mail["Subject"].startswith("[TEST] [patch] HALTED")
+    assert runner.invoke(app, ["notify", "test", "--event", "run.nonsense"]).exit_code == 2
+
+
+def test_data_comes_as_json_yaml_or_csv_and_any_part_of_it(play: Play) -> None:
+    play.put(schedule="cron(0 22 ? * SAT *)", description="=1+1")
+    play.stack.drain()
+    assert call("campaign", "list", "--output", "csv").splitlines()[0].startswith("campaign,status,")
+    assert call("campaign", "list", "--output", "yaml").startswith("- campaign: web\n")
+    assert json.loads(call("campaign", "list", "--query", "[].campaign")) == ["web"]
+    assert call("campaign", "show", "web", "--query", "description", "--output", "csv").splitlines() == [
+        "value",
+        "'=1+1",
+    ]
+    assert runner.invoke(app, ["campaign", "list", "--query", "[["]).exit_code == 2

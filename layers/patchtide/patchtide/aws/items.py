@@ -44,6 +44,11 @@ class Items:
         """Set (None: remove) people's fields; the item is made when there is none."""
         self._update(campaign, fields, None)
 
+    def delete(self, campaign: str) -> None:
+        """Take the item away. What is being patched finishes; nothing more of it begins."""
+        with asking(f"delete campaign {campaign}"):
+            self.client.delete_item(TableName=self.name, Key={"campaign": campaign})
+
     def _update(self, campaign: str, fields: Mapping[str, object], condition: str | None) -> None:
         names = {f"#n{number}": name for number, name in enumerate(fields)}
         kept = {short: name for short, name in names.items() if fields[name] is not None}

@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -63,6 +63,16 @@ LONGEST_RUN = timedelta(
 _TALLIED = ("resolved", "unreachable", "empty", "set_aside", "collected", "instances", "compliant", "joined")
 
 
+@dataclass(frozen=True)
+class Version:
+    """A version of a campaign, who is known to have written it, and when it was taken, as far as that was noted."""
+
+    number: int
+    campaign: Campaign
+    author: str
+    taken_at: str
+
+
 class Registry:
     """The campaigns as the service stands by them."""
 
@@ -89,6 +99,8 @@ class Registry:
             "pk": f"campaign#{registration.campaign}",
             "sk": f"version#{registration.version:06d}",
             "body": body(campaign),
+            "author": registration.author,
+            "takenAt": moment(registration.taken_at) if registration.taken_at else "",
         }
         self._save(registration, [self.table.put(version)])
 
@@ -104,6 +116,12 @@ class Registry:
                 raise Refused("read the version", "NotFound", f"version {version} of {campaign} is not in the table")
             self._specs[campaign, version] = value(item, Campaign)
         return self._specs[campaign, version]
+
+    def versions(self, campaign: str) -> Iterator[Version]:
+        """Every version that was taken, oldest first."""
+        for item in self.table.under(f"campaign#{campaign}", "version#"):
+            number = int(str(item["sk"]).partition("#")[2])
+            yield Version(number, value(item, Campaign), str(item.get("author", "")), str(item.get("takenAt", "")))
 
     def claim(self, registration: Registration, run: Run) -> None:
         """Open the run and move the registration on, both or neither. Raises Overtaken when somebody was faster."""

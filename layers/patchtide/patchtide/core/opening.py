@@ -1,10 +1,11 @@
-"""How a run begins: an occurrence that is due, a retry of what another run left undone, a run in place of an older version."""
+"""How a run begins: an occurrence that is due, a person who asks, a retry of what another run left undone, a run in place of an
+older version."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from patchtide.core.campaign import Campaign, Wave
 from patchtide.core.registration import Registration
@@ -17,6 +18,39 @@ def open_run(held: Registration, campaign: Campaign, now: datetime, *, other_app
     """A new run of the occurrence that comes next, with nothing done yet."""
     assert held.next_at  # noqa: S101 - only what is due is opened
     return _run(run_id(campaign.name, held.next_at), held, campaign, held.next_at, now, other_approver=other_approver)
+
+
+def by_hand(
+    held: Registration, campaign: Campaign, now: datetime, by: str, because: str, only: Sequence[str] = ()
+) -> Run:
+    """A run that a person asks for, beside the campaign's own occurrences: its window opens now, and it has the waves that
+    are named, or all. Raises ValueError where a name is no wave's."""
+    known = [wave.name for wave in campaign.waves]
+    if strange := [name for name in only if name not in known]:
+        raise ValueError(f"{campaign.name} has no wave {strange[0]!r}, it has {', '.join(known)}")
+    at = now.replace(microsecond=0)
+    waves = tuple(_wave(campaign, wave, at, held) for wave in campaign.waves if not only or wave.name in only)
+    first = campaign.wave(waves[0].name).delay
+    waves = tuple(replace(wave, window=_sooner(wave, first)) for wave in waves)
+    return Run(
+        id=f"{campaign.name}-{at:%Y%m%dT%H%M%SZ}-m",
+        campaign=campaign.name,
+        spec=held.version,
+        trigger="manual",
+        scheduled_at=at,
+        opened_at=now,
+        window=_span(waves),
+        waves=waves,
+        author=held.author,
+        started_by=by,
+        because=because,
+    )
+
+
+def _sooner(wave: WaveRun, days: int) -> Window | None:
+    """The wave's window so many days sooner, since the first one that is asked for begins now."""
+    window = wave.window
+    return window.moved(window.start - timedelta(days=days)) if window else None
 
 
 def after_missed(run: Run, missed: int, since: datetime, now: datetime) -> Run:

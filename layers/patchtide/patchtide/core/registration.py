@@ -24,7 +24,7 @@ class Registration:
     claimed next, `last_at` the one claimed last, also in an earlier life of the item: no occurrence is ever claimed twice.
     `anchor` is when this life began, to the second. `enabled` is what the version in force says. `author` is the principal
     known to have written that version, empty when nobody knows. `lead` is how long before an occurrence its run is opened.
-    `run` is the id of the run that was opened last. `changes` counts saves.
+    `run` is the id of the run that was opened last. `changes` counts saves. `taken_at` is when the version in force was taken.
     """
 
     campaign: str
@@ -40,6 +40,7 @@ class Registration:
     author: str = ""
     lead: timedelta = PREPARE_LEAD
     run: str = ""
+    taken_at: datetime | None = None
 
     @property
     def ran(self) -> bool:
@@ -92,6 +93,7 @@ def accept(
         adhoc=campaign.schedule is None,
         enabled=campaign.enabled,
         author=author,
+        taken_at=now,
         lead=APPROVAL_LEAD if campaign.approval else PREPARE_LEAD,
     )
     return replace(taken, next_at=_next_at(base, campaign, now, fresh=fresh) if campaign.enabled else None)

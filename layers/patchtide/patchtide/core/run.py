@@ -33,7 +33,7 @@ HALT_LEAD = timedelta(minutes=1)  # how long before the cutoff what still waits 
 
 # How something that was not started came to be so, as far as a person or a rule decided it.
 Withheld = Literal["", "halted", "skipped", "stopped", "replaced"]
-Trigger = Literal["schedule", "adhoc", "retry"]
+Trigger = Literal["schedule", "adhoc", "retry", "manual"]
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,7 @@ class Run:
     is the run that this one tries again. `missed` counts earlier occurrences that nobody opened, since `missed_since`. `capped`
     says that the stack limits how many instances are in flight. `audited` counts the lines of the audit trail, `seal` is the last
     one's. `reported` is the SHA-256 of its report's manifest, once that is written; `report_asks` says how often it was asked for.
+    `started_by` is the principal who asked for it by hand, and `because` is why.
     """
 
     id: str
@@ -259,6 +260,8 @@ class Run:
     report_asked_at: datetime | None = None
     report_asks: int = 0
     reported: str = ""
+    started_by: str = ""
+    because: str = ""
 
     @property
     def open(self) -> bool:

@@ -278,6 +278,8 @@ def _facts(run: Run, spec: Campaign) -> Iterator[tuple[str, str]]:
     yield "Window", f"{local(run.window.start, spec.timezone)} to {local(run.window.end, spec.timezone)}"
     if run.started_at and run.ended_at:
         yield "Ran", f"{run.started_at:%Y-%m-%d %H:%M}Z to {run.ended_at:%Y-%m-%d %H:%M}Z"
+    if run.started_by:
+        yield "Started by hand", f"by {run.started_by}: {run.because}"
     if run.runbook:
         yield "Runbook", f"{spec.runbook.name}, version {run.runbook.version}, SHA-256 {run.runbook.hash}"
     for wave in run.waves:

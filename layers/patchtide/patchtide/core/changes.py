@@ -1,0 +1,47 @@
+"""What applying a document would change: the same list is printed by `plan` and performed by `apply`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field of an item that is set, changed or removed."""
+
+    verb: Literal["set", "change", "remove"]
+    field: str
+    before: object = None
+    after: object = None
+
+    def __str__(self) -> str:
+        match self.verb:
+            case "set":
+                return f"+ {self.field}: {self.after}"
+            case "remove":
+                return f"- {self.field}: {self.before}"
+        return f"~ {self.field}: {self.before} -> {self.after}"
+
+
+def changes(held: Mapping[str, object], wanted: Mapping[str, object], ours: Iterable[str]) -> tuple[Change, ...]:
+    """What has to be done to the item's own fields for it to say what is wanted; `ours` are left alone. Nothing, when it says so
+    already."""
+    return tuple(_changes(held, {name: value for name, value in wanted.items() if value is not None}, set(ours)))
+
+
+def _changes(held: Mapping[str, object], wanted: Mapping[str, object], ours: set[str]) -> Iterator[Change]:
+    for name, value in wanted.items():
+        if name not in held:
+            yield Change("set", name, after=value)
+        elif held[name] != value:
+            yield Change("change", name, held[name], value)
+    for name, value in held.items():
+        if name not in wanted and name not in ours and name != "campaign":
+            yield Change("remove", name, before=value)
+
+
+def fields(of: Iterable[Change]) -> dict[str, object]:
+    """The fields to be written, None where one is removed."""
+    return {change.field: change.after for change in of}
