@@ -139,7 +139,7 @@ $(DEV_READY): requirements/dev.txt $(UV)
 	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/layers/patchtide" \
 		> "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/patchtide.pth"
 	@printf '%s\n' '#!/bin/sh' \
-		"exec \"$(CURDIR)/$(BIN)/python\" -P -c 'import sys; sys.argv[0] = \"patchtide\"; from cli.main import app; app()' \"\$$@\"" \
+		"exec \"$(CURDIR)/$(BIN)/python\" -P -c 'import sys; sys.argv[0] = \"patchtide\"; from cli.tree import run; run()' \"\$$@\"" \
 		> $(BIN)/patchtide
 	@chmod +x $(BIN)/patchtide
 	@touch $@

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from patchtide.aws.runs import Version
     from patchtide.core.campaign import Campaign
 
-app = typer.Typer(no_args_is_help=True, help="Apply, list and show campaigns; pause, resume and delete them.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Apply, list and show campaigns; pause, resume and delete them."
+)
 
 Name = Annotated[str, typer.Argument(help="The campaign.")]
 Wait = Annotated[int, typer.Option(help="Seconds to wait for the service's answer; 0 does not wait.")]

@@ -18,7 +18,9 @@ from cli.hub import Hub, online
 if TYPE_CHECKING:
     from patchtide.core.history import Point
 
-app = typer.Typer(no_args_is_help=True, help="How compliant everything is, how it was, and what is missing.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="How compliant everything is, how it was, and what is missing."
+)
 
 Subject = Annotated[str, typer.Argument(help="A run's id, or a campaign: then its last run.")]
 Into = Annotated[Path, typer.Option("--out", help="The folder that the files are written into.")]

@@ -10,31 +10,46 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDE = 200  # columns where nobody's window sets a limit
 
 
-def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal:
-        console.width, console.soft_wrap = WIDE, True
-    return console
+class _Lazy:
+    """A console that is made when something is first written to it: what draws takes long to import."""
+
+    def __init__(self, *, stderr: bool) -> None:
+        self.__dict__.update(stderr=stderr, made=None, colours=True)
+
+    @property
+    def real(self) -> Console:
+        """The console itself."""
+        if self.__dict__["made"] is None:
+            from rich.console import Console
+
+            made = Console(stderr=self.__dict__["stderr"], highlight=False, emoji=False)
+            if not made.is_terminal:
+                made.width, made.soft_wrap = WIDE, True
+            self.__dict__["made"] = made
+        return cast("Console", self.__dict__["made"])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
 
-data = _console(stderr=False)
-prose = _console(stderr=True)
+data = _Lazy(stderr=False)
+prose = _Lazy(stderr=True)
 
 
 def colourless(wanted: bool) -> bool:
     """Write without colours from here on; so does the environment's NO_COLOR."""
     if wanted:
-        data.no_color = prose.no_color = True
+        data.real.no_color = prose.real.no_color = True
     return wanted
 
 
@@ -163,6 +178,9 @@ def write_json(value: object) -> None:
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows on stdout, as wide as they need to be where stdout is no terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))

@@ -12,7 +12,9 @@ from cli.campaign import Name, Wait, edit, item_of, own_fields
 from cli.console import Exit, confirm, fail, now, say, write, write_table
 from cli.hub import Hub, online, principal
 
-app = typer.Typer(no_args_is_help=True, help="Exceptions: who is spared, why, by whose word, and until when.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Exceptions: who is spared, why, by whose word, and until when."
+)
 
 COLUMNS = ("campaign", "number", "state", "expires", "approvedBy", "reason", "targets", "accounts", "ticket")
 

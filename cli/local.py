@@ -10,7 +10,9 @@ import typer
 
 from cli.console import Format, Output, prose, write_json
 
-app = typer.Typer(no_args_is_help=True, help="The whole service as servers on this machine, without AWS.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="The whole service as servers on this machine, without AWS."
+)
 
 
 def demo(
@@ -21,7 +23,7 @@ def demo(
     """Patch a pretend organisation, from the campaign's item to the mails: real handlers, real requests, virtual time."""
     from simulator.demo import play
 
-    summary = play(out, seed, prose)
+    summary = play(out, seed, prose.real)
     if output is Format.JSON:
         write_json(summary)
 
@@ -46,4 +48,4 @@ def up(
         if output is Format.JSON:
             write_json({"environment": dict(environment)})
 
-    serve(port, seed, speed, minute, prose, ready)
+    serve(port, seed, speed, minute, prose.real, ready)

@@ -14,7 +14,7 @@ from cli.hub import Hub, online, physical
 if TYPE_CHECKING:
     from patchtide.core.alerts import Alert
 
-app = typer.Typer(no_args_is_help=True, help="Try whether people are told.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Try whether people are told.")
 
 
 @app.callback()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +12,20 @@ import typer
 
 from cli.console import Exit, data, fail, now, say, stamp, streams, write, write_fields, write_table
 from cli.hub import Hub, online, principal
-from patchtide.core.summary import counts, progress, summary
+from patchtide.core.summary import counts, progress, standings, summary
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from patchtide.core.orders import Kind
     from patchtide.core.run import Run
     from patchtide.core.view import Dossier
 
-app = typer.Typer(no_args_is_help=True, help="List, show and watch runs; approve, reject, stop and retry them.")
+BAR = 24  # columns of a wave's bar
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="List, show and watch runs; approve, reject, stop and retry them."
+)
 
 RunId = Annotated[str, typer.Argument(help="The run's id, e.g. dev-weekly-20261128T2200Z.")]
 
@@ -131,25 +138,83 @@ def watch(
     timeout: Annotated[int, typer.Option(help="Give up watching after so many minutes; the run goes on.")] = 24 * 60,
     every: Annotated[float, typer.Option(help="Seconds between looks.", min=0.2)] = 5,
 ) -> None:
-    """Watch a run to its end: a line on each change, or NDJSON with --output json. Exits 6 when it did not succeed."""
+    """Watch a run to its end: a table that is redrawn on a terminal, elsewhere a line on each change, with --output json NDJSON.
+
+    Exits 6 when it did not succeed.
+    """
     deadline = now() + timedelta(minutes=timeout)
-    shown = ""
-    while True:
-        dossier = at.runs.load(run)
-        line = progress(dossier)
-        if line != shown:
-            shown = line
-            if streams():
-                _write_line(summary(dossier, ()))
-            else:
-                data.print(f"{stamp(now())} {line}", markup=False)
-        if not dossier.run.open:
-            break
-        if now() >= deadline:
-            fail(Exit.TIMED_OUT, f"{run} is still {dossier.run.phase}; it goes on without being watched.")
-        _pause(every)
+    with _shown() as show_:
+        while True:
+            dossier = at.runs.load(run)
+            show_(dossier)
+            if not dossier.run.open:
+                break
+            if now() >= deadline:
+                fail(Exit.TIMED_OUT, f"{run} is still {dossier.run.phase}; it goes on without being watched.")
+            _pause(every)
     if not _fine(dossier.run):
         raise typer.Exit(Exit.RUN_FAILED)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[Dossier], None]]:
+    """Who shows where a run stands, whenever that changed."""
+    before = ""
+
+    def line(dossier: Dossier) -> None:
+        nonlocal before
+        text = progress(dossier)
+        if text == before:
+            return
+        before = text
+        if streams():
+            _write_line(summary(dossier, ()))
+        else:
+            data.print(f"{stamp(now())} {text}", markup=False)
+
+    if streams() or not data.real.is_terminal:
+        yield line
+        return
+    from rich.live import Live
+
+    with Live(console=data.real, refresh_per_second=4) as live:
+        yield lambda dossier: live.update(_grid(dossier))
+
+
+def _grid(dossier: Dossier) -> Table:
+    """A run as it stands, a row for each wave."""
+    from rich.table import Table
+    from rich.text import Text
+
+    run = dossier.run
+    until = run.window_of(run.current).end if run.current else run.window.end
+    title = Text(f"{run.id}: {run.phase}; window until {until:%Y-%m-%d %H:%M}Z", style="bold")
+    grid = Table(
+        "wave",
+        "state",
+        "locations",
+        "instances",
+        "",
+        "outcomes",
+        box=None,
+        pad_edge=False,
+        title=title,
+        title_justify="left",
+    )
+    for at in standings(dossier):
+        share = round(BAR * at.done / at.expected) if at.expected else 0
+        bar = Text("█" * share, style="green") + Text("░" * (BAR - share), style="dim")
+        places = (
+            f"{at.ended}/{at.patching} ended"
+            if at.patching
+            else f"{at.known}/{at.locations} known"
+            if at.locations
+            else ""
+        )
+        grid.add_row(
+            at.wave, at.state, places, f"{at.done}/{at.expected}" if at.expected else "", bar, counts(at.outcomes)
+        )
+    return grid
 
 
 Wait = Annotated[int, typer.Option(help="Seconds to wait for the service's answer; 0 does not wait.")]

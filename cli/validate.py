@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import Exit, Format, Output, fail, now, say, stamp, write_json, write_table
+from cli.console import Exit, Format, Output, Query, fail, now, say, stamp, write, write_json, write_table
 
 if TYPE_CHECKING:
     from patchtide.core.document import Reading
@@ -23,36 +23,51 @@ def validate(
         list[str] | None, typer.Option(help="A Region of the stack's DefaultRegions; repeat for more.")
     ] = None,
     output: Output = Format.TABLE,
+    query: Query = "",
 ) -> None:
     """Check campaign files as the service will, offline: all errors at once, each with its path, value and fix."""
-    from cli.files import load
-    from patchtide.core.document import read
-
-    regions = tuple(default_region or ())
-    readings = {path: read(load(path), default_regions=regions, now=now()) for path in files}
+    del query  # it was chosen when it was read
+    readings = {path: _checked(path, tuple(default_region or ())) for path in files}
     report(readings, output)
     if any(reading.problems for reading in readings.values()):
         raise typer.Exit(Exit.INVALID)
 
 
-def schema() -> None:
-    """The JSON Schema of a campaign, for editors: every field with its type and its default."""
-    from patchtide.core.document import CampaignDocument
+def _checked(path: Path, regions: tuple[str, ...]) -> Reading:
+    """What the file says, with all that is wrong in the order of its lines."""
+    from cli.files import examine
+    from patchtide.core.document import Reading, read
 
-    write_json(CampaignDocument.model_json_schema())
+    file = examine(path)
+    reading = Reading(None) if file.document is None else read(file.document, default_regions=regions, now=now())
+    problems = [file.placed(problem) for problem in (*file.problems, *reading.problems)]
+    problems.sort(key=lambda problem: (problem.line is None, problem.line))
+    warnings = tuple(file.placed(warning) for warning in reading.warnings)
+    return Reading(None if problems else reading.campaign, tuple(problems), warnings)
+
+
+def schema() -> None:
+    """The JSON Schema of a campaign, for editors: every field with what it is, its type and its default."""
+    from patchtide.core.document import schema
+
+    write_json(schema())
 
 
 def report(readings: Mapping[Path, Reading], output: Format) -> None:
-    """What was read: JSON has one object for one file, and a list for several."""
-    if output is Format.JSON:
-        answers = [_answer(path, reading) for path, reading in readings.items()]
-        write_json(answers[0] if len(answers) == 1 else answers)
-        return
+    """What was read: one object for one file, and a list for several."""
+    del output  # it was chosen when it was read
+    answers = [_answer(path, reading) for path, reading in readings.items()]
+    write(answers[0] if len(answers) == 1 else answers, lambda: _tell(readings))
+
+
+def _tell(readings: Mapping[Path, Reading]) -> None:
+    from cli.files import said
+
     for path, reading in readings.items():
         for problem in reading.problems:
-            say(f"{path}: error: {problem}")
+            say(said(path, problem))
         for warning in reading.warnings:
-            say(f"{path}: warning: {warning}")
+            say(said(path, warning, "warning"))
         if reading.campaign:
             say(f"{path}: valid")
 
@@ -66,8 +81,9 @@ def _answer(path: Path, reading: Reading) -> dict[str, object]:
     }
 
 
-def _problem(problem: Problem) -> dict[str, str]:
-    return {"path": problem.path, "code": problem.code, "message": problem.message, "hint": problem.hint}
+def _problem(problem: Problem) -> dict[str, object]:
+    line = {} if problem.line is None else {"line": problem.line}
+    return {"path": problem.path, "code": problem.code, "message": problem.message, "hint": problem.hint, **line}
 
 
 def schedule(

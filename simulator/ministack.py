@@ -131,7 +131,10 @@ class Ministack:
                 raise TimeoutError(f"the stack is still {stack['StackStatus']} after a minute")
             time.sleep(0.05)
         if stack["StackStatus"] != "CREATE_COMPLETE":
-            raise RuntimeError(f"the stack is {stack['StackStatus']}: {stack.get('StackStatusReason', '')}")
+            events = formation.describe_stack_events(StackName=name)["StackEvents"]
+            failed = [one for one in events if one["ResourceStatus"].endswith("FAILED")]
+            said = "; ".join(f"{one['LogicalResourceId']}: {one.get('ResourceStatusReason', '')}" for one in failed)
+            raise RuntimeError(f"the stack is {stack['StackStatus']}: {said}\n{self.log()[-2000:]}")
 
     def _upload(self, bucket: Any, folder: Path) -> str:
         content = _zip(folder)
@@ -189,8 +192,8 @@ def _zip(folder: Path) -> bytes:
     layer = "layers" in folder.parts
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.rglob("*.py")):
-            if "__pycache__" not in path.parts:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
                 name = path.relative_to(folder).as_posix()
                 entry = zipfile.ZipInfo(f"python/{name}" if layer else name, (1980, 1, 1, 0, 0, 0))
                 entry.external_attr = 0o100644 << 16

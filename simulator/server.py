@@ -125,9 +125,10 @@ def serve(
     console: Console,
     ready: Callable[[Mapping[str, str]], None],
 ) -> None:
-    """The local world until Ctrl-C or SIGTERM, with what to type to use it; `ready` is told its environment."""
+    """The local world until Ctrl-C, SIGTERM, or until its terminal is closed, with what to type to use it; `ready` is told its environment."""
     console.print("Starting the local world: a few seconds...")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends us wants the servers ended as well
+    for ended in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended, signal.default_int_handler)  # whoever ends us wants the servers ended as well
     try:
         with local(port, seed, speed, minute) as running:
             _tell(running, console)

@@ -27,8 +27,9 @@ TYPED = sorted(
 def test_a_command_in_the_docs_is_one_that_there_is(line: str) -> None:
     words = shlex.split(line, comments=True)
     command = get_command(app)
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
+    while hasattr(command, "get_command"):
+        command = command.get_command(None, words.pop(0))
+        assert command
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known
 

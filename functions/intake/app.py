@@ -33,7 +33,7 @@ intake = Intake(
     items=Items(clients.dynamodb(), settings["CAMPAIGNS_TABLE"]),
     registry=Registry(table),
     runs=Runs(table, settings.retention, now),
-    alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"]),
+    alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"], settings.chat_topic),
     default_regions=settings.default_regions,
     now=now,
 )

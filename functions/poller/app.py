@@ -18,6 +18,7 @@ from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.service import Switch
 from patchtide.aws.settings import Settings
 from patchtide.aws.table import Table
+from patchtide.aws.telemetry import Telemetry
 from patchtide.flow.poller import Poller, poll
 
 
@@ -37,7 +38,8 @@ poller = Poller(
     inquiries=Inquiries(clients.sqs(), settings["COLLECTOR_QUEUE_URL"]),
     reports=ReportQueue(clients.sqs(), settings["REPORTER_QUEUE_URL"]),
     switch=Switch(table),
-    alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"]),
+    alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"], settings.chat_topic),
+    telemetry=Telemetry(),
     now=now,
 )
 

@@ -361,16 +361,23 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "an occurrence that nobody opens is told",
         "patchtide.flow.poller",
-        "    if at.registry.note_overdue(campaign, held.next_at, at.now(), PATIENCE):",
+        '    if at.registry.note(campaign, "overdue", held.next_at, at.now(), PATIENCE):',
         "    if False:",
         ("headless:0",),
     ),
     Mutant(
         "two pollers do not tell twice that nobody opens an occurrence",
         "patchtide.flow.poller",
-        "    if at.registry.note_overdue(campaign, held.next_at, at.now(), PATIENCE):",
+        '    if at.registry.note(campaign, "overdue", held.next_at, at.now(), PATIENCE):',
         "    if True:",
         ("headless:0",),
+    ),
+    Mutant(
+        "two pollers do not tell twice of a run that is a day away",
+        "patchtide.flow.poller",
+        '        if not at.registry.note(campaign, "notice", held.next_at, at.now(), PATIENCE):',
+        "        if False:",
+        ("announced:1W",),
     ),
     Mutant(
         "two pollers do not tell twice of the pause",
@@ -388,9 +395,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "braces never reach a runbook",
-        "patchtide.core.document",
-        r'pattern=r"^(s3|https)://[^{}\s]+$")',
-        r'pattern=r"^(s3|https)://\S+$")',
+        "patchtide.core.fields",
+        r'pattern=r"^(s3|https)://[A-Za-z0-9._~:/?#@!&()*+,=%-]+$")',
+        r'pattern=r"^(s3|https)://.+$")',
         ("spliced:0",),
     ),
 )

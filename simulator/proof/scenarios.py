@@ -131,7 +131,7 @@ def fresh(organization: Organization) -> Organization:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a scenario differs from the simplest: one wave that succeeds, an hour after its item was put.
+    """How a scenario differs from the simplest: one wave that succeeds, an hour (`ahead`) after its item was put.
 
     `nodes` are named by account (a, b), Region (1, 2) and number: a1-0, each with its ring. `in_world` happens to the world at
     an instant, `people` is what they do.
@@ -156,6 +156,7 @@ class Plan:
     sure: bool = True
     strict: bool = True
     others: tuple[tuple[Mapping[str, Any], Occurrence], ...] = ()
+    ahead: timedelta = HOUR
 
 
 START = BEGINS + HOUR
@@ -164,7 +165,7 @@ RUN = f"web-{START:%Y%m%dT%H%MZ}"
 
 def made(plan: Plan) -> Scenario:
     """The scenario that the plan describes."""
-    organization = _organization(plan.nodes)
+    organization, begins = _organization(plan.nodes), START - plan.ahead
     item = {
         "campaign": "web",
         "schedule": f"at({START:%Y-%m-%dT%H:%M:%S})",
@@ -186,7 +187,7 @@ def made(plan: Plan) -> Scenario:
     occurrence = Occurrence(RUN, "web", rings, plan.end, plan.sure)
 
     def build() -> World:
-        clock = PacedClock(BEGINS, 1)
+        clock = PacedClock(begins, 1)
         world = deploy(World(clock, fresh(organization), 1, plan.switches))
         for at, act in plan.in_world:
             world.clock.at(at, partial(act, world))
@@ -194,13 +195,13 @@ def made(plan: Plan) -> Scenario:
         clock.pace(plan.pace)
         return world
 
-    puts = tuple(put(BEGINS, other) for other, _ in plan.others)
+    puts = tuple(put(begins, other) for other, _ in plan.others)
     return Scenario(
         plan.name,
-        BEGINS,
-        BEGINS + timedelta(hours=max(10, plan.hours + 6)),
+        begins,
+        START + timedelta(hours=max(9, plan.hours + 5)),
         build,
-        (put(BEGINS, item), *puts, *plan.people),
+        (put(begins, item), *puts, *plan.people),
         Facts((occurrence, *(other for _, other in plan.others)), cap=plan.max_in_flight, **plan.facts),
         plan.max_in_flight,
         asleep=plan.asleep,
@@ -251,6 +252,11 @@ def smallest() -> Scenario:
 def single() -> Scenario:
     """One instance."""
     return made(Plan("single", _healthy("a1-0"), "succeeded", pace=60))
+
+
+def announced() -> Scenario:
+    """One instance, more than a day ahead: people are told of it the evening before."""
+    return made(Plan("announced", _healthy("a1-0"), "succeeded", pace=60, ahead=timedelta(hours=25)))
 
 
 def tight() -> Scenario:
@@ -543,6 +549,7 @@ ALL: Mapping[str, Callable[[], Scenario]] = {
         reference,
         smallest,
         single,
+        announced,
         tight,
         headless,
         forgetful,

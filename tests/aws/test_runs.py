@@ -215,7 +215,7 @@ def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, 
     runs.keep_alert(run.id, Alert(f"{run.id}/started", "run.started", "INFO", "dev", run.id, "s", "b"), NOW)
     items = table.client.scan(TableName="runs")["Items"]
     lasting = {item["sk"] for item in items if "expiresAt" not in item}
-    assert all(str(name).startswith(("registration", "version", "occurrence")) for name in lasting)
+    assert all(str(name).startswith(("registration", "version", "occurrence", "notice")) for name in lasting)
     kept = {str(item["sk"]): int(str(item["expiresAt"])) for item in items if "expiresAt" in item}
     assert kept.pop("holds") == int((UNTIL + timedelta(days=1)).timestamp())
     assert set(kept.values()) == {int((NOW + timedelta(days=30) + LONGEST_RUN).timestamp())}

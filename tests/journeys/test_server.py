@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -40,17 +41,17 @@ def test_the_command_brings_it_up_says_how_to_use_it_and_takes_it_down() -> None
         while not text.endswith("}\n}\n"):
             text += running.stdout.readline()
         environment = json.loads(text)["environment"]
-        running.terminate()
+        running.send_signal(signal.SIGHUP)  # its terminal was closed
         assert running.wait(30) == 0
     assert environment["AWS_ENDPOINT_URL"] == f"http://127.0.0.1:{port}"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(port)), timeout=5)
 
 
-def run(world: Local, command: Path, *arguments: str) -> Any:
+def run(world: Local, command: Path, *arguments: str, code: int = 0) -> Any:
     environment = {"PATH": os.environ["PATH"], "HOME": os.devnull, "PATCHTIDE_STACK": "patchtide", **world.environment}
     done = subprocess.run([command, *arguments], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return json.loads(done.stdout) if done.stdout.strip() else None
 
 
@@ -83,6 +84,24 @@ def test_an_item_put_by_the_aws_cli_starts_a_run(world: Local) -> None:
     assert shown["expectedInstances"] == 15
     assert {delivery.account for delivery in world.world.effects} == {"222233334444"}
     assert {delivery.run for delivery in world.world.effects} == {found["run"]}
+
+
+def test_a_run_comes_to_its_end_and_leaves_its_report_in_the_bucket(world: Local, tmp_path: Path) -> None:
+    path = tmp_path / "short.yaml"
+    path.write_text(
+        'campaign: short\nduration: 4\naccounts: ["444455556666"]\nregions: [eu-west-2]\ntargets: tag:OS=Windows\n'
+        "operation: Scan\nmaxConcurrency: 100%\n",
+        encoding="utf-8",
+    )
+    run(world, PATCHTIDE, "campaign", "apply", str(path), "--output", "json")
+    (point,) = eventually(lambda: run(world, PATCHTIDE, "compliance", "trend", "short", "--output", "json"))
+    assert point["expected"] > 0
+    found = {one["what"]: one for one in run(world, PATCHTIDE, "doctor", "--output", "json", code=1)}
+    assert found["alarms"]["state"] == found["bucket"]["state"] == found["Patchtide-PatchFleet"]["state"] == "ok"
+    assert found["subscriptions"]["state"] == "fail"  # nobody is subscribed to a world of one's own
+    objects = run(world, AWS, "s3api", "list-objects-v2", "--bucket", found["bucket"]["said"], "--output", "json")
+    keys = {one["Key"] for one in objects["Contents"]}
+    assert {f"runs/short/{point['run']}/{name}" for name in ("report.html", "SHA256SUMS")} <= keys
 
 
 def _started(world: Local, run_id: str) -> Any:

@@ -155,7 +155,7 @@ STORIES: Mapping[str, Story] = {
         fleet=troubled(b_1=Behaviour.DISK_FULL),
         states=["halted"],
         told=["STARTED web wave canary", "WAVE OK web wave canary", "STARTED web wave early", "HALTED web"],
-        says={"HALTED web": "Stopped itself: wave early: 1 of 1 failed or unverified; gate allows 0."},
+        says={"HALTED web": "Halted: wave early: 1 of 1 failed or unverified; gate allows 0."},
         patched=["a-1", "b-1"],
         starts=2,
         ends=CANARY + timedelta(days=9, hours=6),

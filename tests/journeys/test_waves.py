@@ -44,7 +44,7 @@ def test_a_gate_that_says_no_leaves_the_last_ring_alone_and_says_why() -> None:
         assert play.patched() == ["a-1", "b-1"]
         assert kinds(play)[-1] == "HALTED web"
         text = play.mail("HALTED web")
-        assert text.splitlines()[0] == "Stopped itself: wave early: 1 of 1 failed or unverified; gate allows 0."
+        assert text.splitlines()[0] == "Halted: wave early: 1 of 1 failed or unverified; gate allows 0."
         assert "Safe now: broad untouched." in text
         assert "1x DISK_FULL" in text
         assert f"patchtide run retry {run.id}" in text

@@ -1,5 +1,6 @@
 """The hub's template: what the functions are given, what wakes them, and what must not get lost."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -15,7 +16,14 @@ PARAMETERS: dict[str, dict[str, Any]] = HUB["Parameters"]
 
 SHARED = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "PYTHONTZPATH"}
 ENVIRONMENT = {
-    "intake": {"CAMPAIGNS_TABLE", "RUNS_TABLE", "ALERTS_TOPIC_ARN", "DEFAULT_REGIONS", "RETENTION_DAYS"},
+    "intake": {
+        "CAMPAIGNS_TABLE",
+        "RUNS_TABLE",
+        "ALERTS_TOPIC_ARN",
+        "CHAT_TOPIC_ARN",
+        "DEFAULT_REGIONS",
+        "RETENTION_DAYS",
+    },
     "dispatcher": {
         "RUNS_TABLE",
         "COLLECTOR_QUEUE_URL",
@@ -31,6 +39,7 @@ ENVIRONMENT = {
         "COLLECTOR_QUEUE_URL",
         "REPORTER_QUEUE_URL",
         "ALERTS_TOPIC_ARN",
+        "CHAT_TOPIC_ARN",
         "RETENTION_DAYS",
     },
     "collector": {"RUNS_TABLE", "READ_ROLE_NAME", "RETENTION_DAYS"},
@@ -203,8 +212,20 @@ def test_somebody_is_told_of_every_dead_letter_every_error_and_of_silence() -> N
         for name in ("Intake", "Tick", "Collector", "Reporter")
     }
     errors = {("Errors", name, "notBreaching") for name in of_type("AWS::Serverless::Function")}
+    errors |= {("Throttles", name, "notBreaching") for name in of_type("AWS::Serverless::Function")}
     silence = {("Invocations", name, "breaching") for name in ("DispatcherFunction", "PollerFunction")}
     assert watched == letters | errors | silence
+
+
+def test_the_dashboard_is_json_and_names_only_what_there_is() -> None:
+    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    named = set(re.findall(r"\$\{(\w+)[.}]", body))
+    assert named <= set(RESOURCES)
+    assert named >= set(of_type("AWS::CloudWatch::Alarm"))
+    widgets = json.loads(re.sub(r"\$\{[\w:.]+\}", "x", body))["widgets"]
+    assert len(widgets) == 7
+    taken = [(one["x"], one["y"]) for one in widgets]
+    assert len(set(taken)) == len(taken)
 
 
 def watched_resource(alarm: dict[str, Any]) -> str:

@@ -55,6 +55,7 @@ MAY = {
     | PUBLISH
     | CHANGE
     | {
+        "dynamodb:DeleteItem",
         "dynamodb:Query",
         "sqs:SendMessage",
         "ssm:GetAutomationExecution",

@@ -26,7 +26,7 @@ def spec() -> Campaign:
     from cli.files import load as document
     from patchtide.core.document import read
 
-    return read(document(ROOT / "docs/examples/dev-weekly.yaml"), default_regions=("eu-west-1",)).valid()
+    return read(document(ROOT / "examples/campaigns/dev-weekly.yaml"), default_regions=("eu-west-1",)).valid()
 
 
 ROW = {

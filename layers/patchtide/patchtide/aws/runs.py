@@ -3,6 +3,7 @@
 | pk | sk | what |
 |---|---|---|
 | `campaign#<name>` | `registration` | which version is in force; in the `due` index while an occurrence is to come |
+| `campaign#<name>` | `notice` | that people should hear of its next run; in the `due` index until they have |
 | `campaign#<name>` | `version#<number>` | a version, never changed |
 | `campaign#<name>` | `occurrence#<instant>` | which run an occurrence became |
 | `run#<id>` | `run` | the run; in the `due` index while it wants attention |
@@ -141,10 +142,10 @@ class Registry:
             with suppress(Overtaken):
                 self.table.transact(f"open {run.id}", actions)
 
-    def note_overdue(self, campaign: str, at: datetime, now: datetime, patience: timedelta) -> bool:
-        """Whether it is for this worker to tell people of an occurrence that nobody opened: nobody has told them, or began to
-        tell them within the last `patience`."""
-        note = _overdue_key(campaign, at) | {"askedAt": moment(now)}
+    def note(self, campaign: str, what: str, at: datetime, now: datetime, patience: timedelta) -> bool:
+        """Whether it is for this worker to tell people of what belongs to an occurrence and to no run: nobody has told them, or began
+        to tell them within the last `patience`."""
+        note = _noted_key(campaign, what, at) | {"askedAt": moment(now)}
         lost = {":lost": moment(now - patience)}
         free = "attribute_not_exists(pk) OR (attribute_not_exists(body) AND askedAt <= :lost)"
         try:
@@ -153,10 +154,20 @@ class Registry:
             return False
         return True
 
-    def keep_overdue(self, campaign: str, at: datetime, alert: Alert) -> None:
-        """Keep what people were told of an occurrence that nobody opened."""
-        item = _overdue_key(campaign, at) | {"body": body(alert)}
+    def keep_note(self, campaign: str, what: str, at: datetime, alert: Alert) -> None:
+        """Keep what people were told of it."""
+        item = _noted_key(campaign, what, at) | {"body": body(alert)}
         self.table.transact(f"keep the alert of {campaign}", [self.table.put(item)])
+
+    def notices(self, now: datetime) -> Iterator[str]:
+        """The campaigns of whose next run people should hear by now."""
+        return (str(item["pk"]).removeprefix("campaign#") for item in _due(self.table, "notice", now))
+
+    def noticed(self, campaign: str) -> None:
+        """People need not hear of the campaign's next run any more."""
+        key = {"pk": f"campaign#{campaign}", "sk": "notice"}
+        with suppress(Overtaken):
+            self.table.transact(f"settle the notice of {campaign}", [self.table.delete(key)])
 
     def runs_of(self, campaign: str, most: int) -> tuple[str, ...]:
         """The ids of the campaign's last runs, newest first."""
@@ -178,6 +189,9 @@ class Registry:
         mine = self.table.put_if(
             item, "attribute_not_exists(pk) OR changes = :before", {":before": registration.changes}
         )
+        if changed.notice_at:
+            notice = {"pk": key["pk"], "sk": "notice", "due": "notice", "dueAt": moment(changed.notice_at)}
+            more = [*more, self.table.put(notice)]
         _once(self.table, f"keep {registration.campaign}", [mine, *more], key, stamp)
 
 
@@ -563,8 +577,8 @@ def _alert_key(run: str, alert: Alert) -> dict[str, str]:
     return {"pk": f"run#{run}", "sk": f"alert#{alert.event}#{alert.id.removeprefix(run)}"}
 
 
-def _overdue_key(campaign: str, at: datetime) -> dict[str, str]:
-    return {"pk": f"campaign#{campaign}", "sk": f"alert#overdue#{moment(at)}"}
+def _noted_key(campaign: str, what: str, at: datetime) -> dict[str, str]:
+    return {"pk": f"campaign#{campaign}", "sk": f"alert#{what}#{moment(at)}"}
 
 
 def _occurrence_item(run: Run, apart: str) -> dict[str, Any]:

@@ -27,6 +27,11 @@ class Settings:
         return timedelta(days=int(self.values["RETENTION_DAYS"]))
 
     @property
+    def chat_topic(self) -> str:
+        """The topic that chat is told by; empty where there is none."""
+        return self.values.get("CHAT_TOPIC_ARN", "")
+
+    @property
     def default_regions(self) -> tuple[str, ...]:
         """The Regions of a campaign that names none."""
         found = (region.strip() for region in self.values.get("DEFAULT_REGIONS", "").split(","))

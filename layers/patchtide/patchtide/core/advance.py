@@ -440,7 +440,9 @@ def _gated(run: Run, wave: WaveRun) -> Run:
         why = {WaveState.EMPTY: "matched no instance, so nothing shows that it is safe to go on"}
         return _withhold(run, wave, "halted", f"wave {before.name} {why.get(before.state, before.reason)}")
     if before.started_at is None:
-        never = next((one.reason for one in run.executions_of(before.name) if one.reason), "it belongs to other runs")
+        spared = before.tally.excepted == before.tally.instances
+        why_not = "exceptions spare all of it" if spared else "it belongs to other runs"
+        never = next((one.reason for one in run.executions_of(before.name) if one.reason), why_not)
         return _withhold(run, wave, "halted", f"nothing of wave {before.name} was started: {never}")
     verdict = judge(before.gate, before.tally)
     if verdict.answer == "no":

@@ -7,14 +7,16 @@ when it is published; since what it needs no longer changes, publishing twice sa
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from textwrap import wrap
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from patchtide.core.campaign import Campaign
 from patchtide.core.causes import FIXES
 from patchtide.core.gate import compliance, errors
 from patchtide.core.orders import spoken
@@ -26,15 +28,20 @@ from patchtide.core.states import ExecutionState, WaveState
 from patchtide.core.tally import Tally
 
 Severity = Literal["INFO", "WARNING", "CRITICAL"]
+Status = Literal["info", "triggered", "resolved"]
+Audience = Literal["oncall", "owner"]
+SCHEMA = "patchtide.alert/1"
 WIDTH = 72
 MAX_BODY = 32_000
 EXAMPLES = 3
+ENDING = timedelta(days=14)  # before its last day an exception is news
 MAX_CAUSES = len(Cause)  # a closed list, so all of them fit
 
 
 @dataclass(frozen=True)
 class Alert:
-    """One message: `id` is the same for a repeat, so that a repeat is known as one."""
+    """One message: `id` is the same for a repeat, so that a repeat is known as one. `status` is for pagers: what is triggered is
+    resolved by a later message about the same run. `facts` are the numbers of the text, for programs."""
 
     id: str
     event: str
@@ -43,6 +50,9 @@ class Alert:
     run: str
     subject: str
     body: str
+    status: Status = "info"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    audience: Audience = "oncall"
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,74 @@ def compose(kind: AlertKind, wave: str, about: str, briefing: Briefing) -> Alert
         body=_body(
             [*lines, *_report(kind, run)], f"Why this mail: severity={severity}, event=run.{kind}, run={run.id}"
         ),
+        status=_status(kind, severity),
+        facts=_facts(replace(briefing, wave_name=wave, about=about)),
     )
+
+
+def _status(kind: AlertKind, severity: Severity) -> Status:
+    if kind == "succeeded":
+        return "resolved"
+    return "info" if severity == "INFO" else "triggered"
+
+
+def _facts(at: Briefing) -> dict[str, Any]:
+    """The numbers of a text about a run."""
+    return {
+        "wave": at.wave_name,
+        "expected": at.expected,
+        "outcomes": {outcome.value: at.count(outcome) for outcome, _ in _WORDS if at.count(outcome)},
+        "causes": dict(at.causes()),
+        "locations": at.locations,
+        "unreachable": at.out_of_reach,
+        "accounts": sorted({row["account"] for rows in (*at.examples.values(), at.unreachable) for row in rows}),
+        "windowEndsAt": f"{at.window.end:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def machine(alert: Alert) -> dict[str, Any]:
+    """The message for programs: its shape is `patchtide.alert/1`, and only ever gets more fields. What is triggered and resolved
+    under one `dedupKey` is one incident."""
+    return {
+        "schema": SCHEMA,
+        "id": alert.id,
+        "status": alert.status,
+        "dedupKey": alert.run or alert.id,
+        "event": alert.event,
+        "severity": alert.severity,
+        "campaign": alert.campaign,
+        "run": alert.run,
+        "subject": alert.subject,
+        "text": alert.body,
+        **alert.facts,
+    }
+
+
+_SIGNS: Mapping[str, str] = {"INFO": ":white_check_mark:", "WARNING": ":warning:", "CRITICAL": ":octagonal_sign:"}
+
+
+def card(alert: Alert) -> dict[str, Any]:
+    """The message as Amazon Q Developer in chat applications shows it: one thread for each run."""
+    what, action, extent, cause, command = (alert.body.splitlines() + [""] * 5)[:5]
+    return {
+        "version": "1.0",
+        "source": "custom",
+        "id": re.sub(r"[^\w.-]", "-", alert.id)[:128],
+        "content": {
+            "textType": "client-markdown",
+            "title": f"{_SIGNS[alert.severity]} {alert.subject.removeprefix('[patch] ')}"[:250],
+            "description": "\n".join((f"*{what}*", extent, cause))[:8000],
+            "nextSteps": [text for text in (action, f"`{command}`") if text.strip("`")],
+            "keywords": ["patchtide", alert.event],
+        },
+        "metadata": {
+            "threadId": alert.run or alert.campaign or alert.id,
+            "summary": alert.subject[:250],
+            "eventType": alert.event,
+            "relatedResources": [f"campaign/{alert.campaign}"] if alert.campaign else [],
+            "additionalContext": {"severity": alert.severity, "runId": alert.run},
+        },
+    }
 
 
 def _report(kind: AlertKind, run: Run) -> Iterator[str]:
@@ -187,12 +264,48 @@ def invalid(
         severity="WARNING",
         campaign=campaign,
         run="",
-        subject=_subject(f"[patch] INVALID campaign {campaign}: {first.path} {first.message}"),
+        subject=_subject(f"[patch] INVALID campaign {campaign}: {first.said}"),
         body=_text([*lines, "", f"Why this mail: severity=WARNING, event=campaign.invalid, item {fingerprint}"]),
     )
 
 
 _Text = tuple[Severity, str, list[str]]
+
+
+def notice(spec: Campaign, at: datetime, expected: int | None, now: datetime) -> Alert:
+    """The message, about a day ahead, that a campaign is going to run; a warning where one of its exceptions is about to end."""
+    zone = ZoneInfo(spec.timezone)
+    begins = f"{at.astimezone(zone):%a %d %b %H:%M} {at.astimezone(zone):%Z} ({at:%H:%M}Z)"
+    day = at.astimezone(zone).date()
+    ending = [one for one in spec.exceptions if one.expires <= day + ENDING and one.active(now.astimezone(zone).date())]
+    active = sum(one.active(day) for one in spec.exceptions)
+    severity: Severity = "WARNING" if ending else "INFO"
+    known = (
+        f"About {expected} instances, as of its last run"
+        if expected is not None
+        else "How many instances is not known yet"
+    )
+    lines = [
+        f"{spec.name} runs {begins}: {spec.operation}, {len(spec.waves)} {'wave' if len(spec.waves) == 1 else 'waves'}.",
+        "ACTION: renew the exceptions below, or let them end." if ending else "ACTION: none.",
+        f"{known}; {active} {'exception holds' if active == 1 else 'exceptions hold'}.",
+        f"Reboots: {spec.reboot_option}. At a time: {', '.join(dict.fromkeys(one.max_concurrency for one in spec.waves))}.",
+        f"Not now? patchtide campaign pause {spec.name}",
+        *(["", "EXCEPTIONS THAT END"] if ending else []),
+        *(f" {one.expires}: {one.reason} ({one.approved_by})" for one in ending),
+    ]
+    event = "exception.expiring" if ending else "campaign.notice"
+    ends = f"; {len(ending)} {'exception ends' if len(ending) == 1 else 'exceptions end'}" if ending else ""
+    return Alert(
+        id=f"{spec.name}/notice/{at:%Y%m%dT%H%MZ}",
+        event=event,
+        severity=severity,
+        campaign=spec.name,
+        run="",
+        subject=_subject(f"[patch] TOMORROW {spec.name}: {begins}{ends}"),
+        body=_body(lines, f"Why this mail: severity={severity}, event={event}, audience=owner"),
+        audience="owner",
+    )
 
 
 def overdue(campaign: str, due_at: datetime, now: datetime) -> Alert:
@@ -245,14 +358,13 @@ def switched(pause: Pause, now: datetime) -> Alert:
 def _started(at: Briefing) -> _Text:
     run, wave, window = at.run, at.wave, at.window
     missing = wave.tally.unreachable
-    action = "look at what could not be reached, below" if missing else "none"
-    held = wave.tally.count(Outcome.EXCLUDED)
     lines = [
         f"Started {at.local(wave.started_at or run.scheduled_at)}; window ends {window.end:%H:%M}Z.",
-        f"ACTION: {action}. To stop: patchtide run stop {run.id}",
+        f"ACTION: {'look at what could not be reached, below' if missing else 'none'}.",
         f"{_some(wave.tally.instances)} in {_locations_of(wave)}; nothing starts after {last_start(run, wave):%H:%M}Z.",
-        f"{held} are left to another run." if held else _top_cause(at),
+        _left_alone(wave.tally) or _top_cause(at),
         f"Watch: patchtide run watch {run.id}",
+        f"To stop: patchtide run stop {run.id}",
         *_behind(at),
         *_unreachable(at),
         *(f"NOTE: {warning}" for warning in at.warnings),
@@ -260,6 +372,14 @@ def _started(at: Briefing) -> _Text:
     severity: Severity = "WARNING" if missing else "INFO"
     until = at.local(window.end)
     return severity, f"[patch] STARTED {at.named}: {_some(wave.tally.instances)}, until {until}", lines
+
+
+def _left_alone(tally: Tally) -> str:
+    """Who is expected and not patched, and why; empty where everybody is."""
+    held = tally.count(Outcome.EXCLUDED) - tally.excepted
+    parts = [f"{tally.excepted} under an exception"] if tally.excepted else []
+    parts += [f"{held} left to another run"] if held else []
+    return f"Not touched: {', '.join(parts)}." if parts else ""
 
 
 def _behind(at: Briefing) -> Iterator[str]:
@@ -361,13 +481,13 @@ def _closing(at: Briefing) -> _Text:
     going = [one for one in run.executions_of(wave.name) if one.state is ExecutionState.RUNNING]
     places = sum(one.locations - one.ended_locations for one in going)
     lines = [
-        f"{last_start(run, wave):%H:%M}Z cutoff reached: {places} of {_locations_of(wave)} are still at work.",
+        f"{last_start(run, wave):%H:%M}Z cutoff reached: {places} of {wave.locations} locations are still at work.",
         "ACTION: none now. What has not begun is taken back, and stays as it is.",
         f"{_some(sum(one.instances for one in going))} there; some may finish after {at.window.end:%H:%M}Z.",
         "Top cause: more instances than the window holds at this rate.",
         f"Later: patchtide run retry {run.id} --failed-only",
     ]
-    still = f"{places} of {_locations_of(wave)} still at work"
+    still = f"{places} of {wave.locations} locations still at work"
     return "WARNING", f"[patch] CLOSING {at.named}: window ends {at.local(at.window.end)}, {still}", lines
 
 
@@ -418,7 +538,7 @@ def _halted(at: Briefing) -> _Text:
     stopper = next((wave for wave in run.waves if wave.withheld == "halted"), run.waves[-1])
     untouched = [wave.name for wave in run.waves if wave.withheld == "halted"]
     lines = [
-        f"Stopped itself: {stopper.reason}.",
+        f"Halted: {stopper.reason}.",
         "ACTION: decide: fix and retry, or leave the rest as it is.",
         f"Safe now: {', '.join(untouched)} untouched. Nothing is still changing.",
         _top_cause(at),

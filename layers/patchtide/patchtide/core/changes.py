@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 
@@ -19,10 +21,21 @@ class Change:
     def __str__(self) -> str:
         match self.verb:
             case "set":
-                return f"+ {self.field}: {self.after}"
+                return f"+ {self.field}: {_shown(self.after)}"
             case "remove":
-                return f"- {self.field}: {self.before}"
-        return f"~ {self.field}: {self.before} -> {self.after}"
+                return f"- {self.field}: {_shown(self.before)}"
+        return f"~ {self.field}: {_shown(self.before)} -> {_shown(self.after)}"
+
+
+def _shown(value: object) -> str:
+    """A value as a file would have it, in one line."""
+    return value if isinstance(value, str) else json.dumps(value, default=_plain, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return sorted(value, key=str) if isinstance(value, (set, frozenset)) else str(value)
 
 
 def changes(held: Mapping[str, object], wanted: Mapping[str, object], ours: Iterable[str]) -> tuple[Change, ...]:

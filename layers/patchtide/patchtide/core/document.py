@@ -12,13 +12,16 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from itertools import islice, pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
 from patchtide.core.campaign import (
     BLOG_RUNBOOK,
@@ -52,18 +55,24 @@ from patchtide.core.fields import (
     Most,
     Name,
     Offset,
-    ParameterName,
-    ParameterValues,
+    Parameters,
+    PatchList,
     Percent,
     Regions,
+    RoleName,
     RunbookName,
+    RunbookVersion,
+    Snapshot,
     Span,
+    TargetParameter,
     Targets,
     Text,
     TimeZone,
+    Unreadable,
+    meant_region,
 )
 from patchtide.core.gate import Gate
-from patchtide.core.problem import Problem
+from patchtide.core.problem import Problem, part, shown
 from patchtide.core.schedule import Schedule, occurrences
 
 SNAPSHOT_DAYS = 3  # facts: AWS-RunPatchBaseline's SnapshotId
@@ -122,82 +131,233 @@ class _Document(BaseModel):
 class GateDocument(_Document):
     """What must be true of a wave before the next may begin."""
 
-    max_errors: Errors | None = None
-    min_compliance: Percent | None = None
-    soak: Span = timedelta(0)
-    approval: Approve = "none"
-    alarms: AlarmNames = []
+    model_config = ConfigDict(title="Gate")
+
+    max_errors: Errors | None = Field(
+        None,
+        description="failed, unreachable, unverified, non-compliant and not started instances, and locations out of reach; "
+        "percentages are rounded down",
+        examples=[0, "2%"],
+    )
+    min_compliance: Percent | None = Field(
+        None, description="the percentage of the expected instances that must be compliant", examples=["100%"]
+    )
+    soak: Span = Field(
+        timedelta(0),
+        description="bake time, counted from the last instant at which anything of the wave ended",
+        examples=["30m", "48h"],
+    )
+    approval: Approve = Field(
+        "none", description="required: a person must let the next wave begin; on the last wave: that wave itself"
+    )
+    alarms: AlarmNames = Field(
+        [],
+        description="CloudWatch alarms of the hub that must be quiet from this wave's start until the next one's",
+        examples=[["checkout-5xx"]],
+    )
 
 
 class WaveDocument(_Document):
     """One wave: an ordered part of the campaign, narrower than the whole."""
 
-    name: Name
-    targets: Targets | None = None
-    accounts: Accounts | None = None
-    regions: Regions | None = None
-    schedule_offset: Offset | None = None
-    max_instances: Most | None = None
-    gate: GateDocument | None = None
-    max_concurrency: Concurrency | None = None
-    max_errors: Errors | None = None
+    model_config = ConfigDict(title="Wave")
+
+    name: Name = Field(description="its name: 3 to 48 of a-z, 0-9, -", examples=["canary"])
+    targets: Targets | None = Field(
+        None, description="on top of the campaign's: both must hold", examples=["tag:PatchRing=0"]
+    )
+    accounts: Accounts | None = Field(None, description="some of the campaign's accounts", examples=[["111122223333"]])
+    regions: Regions | None = Field(None, description="some of the campaign's Regions", examples=[["eu-west-1"]])
+    schedule_offset: Offset | None = Field(
+        None, description="days after the schedule's date, instead of the campaign's", examples=[1]
+    )
+    max_instances: Most | None = Field(
+        None, description="the most instances it may match, instead of the campaign's", examples=[20]
+    )
+    gate: GateDocument | None = Field(
+        None, description="what must be true of this wave before the next may begin", examples=[{"maxErrors": 0}]
+    )
+    max_concurrency: Concurrency | None = Field(
+        None, description="how many instances of each location at a time, instead of the campaign's", examples=["20%"]
+    )
+    max_errors: Errors | None = Field(
+        None, description="how many instances of each location may fail, instead of the campaign's", examples=[0]
+    )
 
 
 class ExceptionDocument(_Document):
     """Instances that are spared, for a reason and until a day."""
 
-    targets: Targets | None = None
-    accounts: AccountIds | None = None
-    reason: Given
-    approved_by: Given
-    expires: Day
-    ticket: Text = ""
+    model_config = ConfigDict(title="Exception")
+
+    targets: Targets | None = Field(
+        None,
+        description="who is spared, of those that the campaign matches; with accounts both must hold",
+        examples=["tag:Legacy=yes"],
+    )
+    accounts: AccountIds | None = Field(
+        None,
+        description="the accounts in which they are spared, as ids",
+        examples=[["111122223333"]],
+    )
+    reason: Given = Field(description="why these are not patched", examples=["the vendor supports no newer kernel"])
+    approved_by: Given = Field(description="by whose word", examples=["jane@example.com"])
+    expires: Day = Field(description="its last day, in the campaign's time zone", examples=["2027-03-31"])
+    ticket: Text = Field("", description="the change it belongs to, for people", examples=["CHG0012345"])
 
 
 class CampaignDocument(_Document):
     """A Patchtide campaign: what to patch, where, when and how fast."""
 
-    campaign: Name
-    duration: Span
-    accounts: Accounts
-    targets: Targets
-    regions: Regions
-    description: Text = ""
-    owner: Text = ""
-    ticket: Text = ""
-    state: Literal["ENABLED", "DISABLED"] = "ENABLED"
-    schedule: Expression | None = None
-    schedule_timezone: TimeZone = "UTC"
-    schedule_offset: Offset = 0
-    start_date: Day | None = None
-    end_date: Day | None = None
-    cutoff: Span = timedelta(hours=1)
-    exclude_accounts: Excluded = []
-    include_child_organization_units: bool = True
-    operation: Literal["Install", "Scan"] = "Install"
-    reboot_option: Literal["RebootIfNeeded", "NoReboot"] = "RebootIfNeeded"
-    install_override_list: (
-        Annotated[str, StringConstraints(max_length=256, pattern=r"^(s3|https)://[^{}\s]+$")] | None
-    ) = None
-    snapshot_id: (
-        Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")] | None
-    ) = None
-    max_concurrency: Concurrency = "10%"
-    max_errors: Errors = "10%"
-    location_max_concurrency: Concurrency = "100%"
-    location_max_errors: Errors = "100%"
-    execution_role_name: Annotated[str, StringConstraints(pattern=r"^[\w+=,.@/-]{1,64}$")] = EXECUTION_ROLE
-    runbook: RunbookName = FLEET_RUNBOOK
-    runbook_version: Annotated[str, StringConstraints(pattern=r"^(\$LATEST|\$DEFAULT|[1-9][0-9]*)$")] = "$DEFAULT"
-    target_parameter_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]{0,49}$")] | None = None
-    runbook_parameters: dict[ParameterName, ParameterValues] = {}
-    max_instances: Most | None = None
-    approval: Approve = "none"
-    calendars: Calendars = []
-    freeze: Freezes = []
-    on_calendar_closed: Closed = "skip"
-    exceptions: Annotated[list[ExceptionDocument], Field(max_length=50)] = []
-    waves: Annotated[list[WaveDocument], Field(min_length=1, max_length=20)] | None = None
+    model_config = ConfigDict(title="Campaign")
+
+    campaign: Name = Field(description="its name: 3 to 48 of a-z, 0-9, -", examples=["prod-monthly"])
+    duration: Span = Field(description="how long a window is open, 1 to 24 hours", examples=[4, "3h30m"])
+    accounts: Accounts = Field(
+        description="account ids as strings, units ou-…, the root r-…",
+        examples=[["111122223333"], ["ou-ab12-prodprod"]],
+    )
+    targets: Targets = Field(
+        description="tag:Key=v1,v2, ResourceGroup=name or InstanceIds=i-…; several must all hold",
+        examples=["tag:PatchGroup=prod", "ResourceGroup=web-servers"],
+    )
+    regions: Regions = Field(
+        description="Regions; left out, they are the stack's DefaultRegions", examples=[["eu-west-1"]]
+    )
+    description: Text = Field(
+        "", description="what it is for, in words for people", examples=["Monthly OS patching, production"]
+    )
+    owner: Text = Field("", description="whose it is, in words for people", examples=["platform-team@example.com"])
+    ticket: Text = Field("", description="the change it belongs to, in words for people", examples=["CHG0012345"])
+    state: Literal["ENABLED", "DISABLED"] = Field(
+        "ENABLED", description="whether it runs; DISABLED also keeps a run under way from starting anything more"
+    )
+    schedule: Expression | None = Field(
+        None,
+        description="cron(…) in AWS's six fields, rate(…) or at(…); without one it runs once, at once",
+        examples=["cron(0 22 ? * TUE#2 *)", "rate(7 days)", "at(2027-01-31T22:00:00)"],
+    )
+    schedule_timezone: TimeZone = Field(
+        "UTC",
+        description="the IANA zone in which the schedule and freeze are read",
+        examples=["Europe/London", "America/New_York"],
+    )
+    schedule_offset: Offset = Field(
+        0, description='days after the schedule\'s date, 0 to 27: "second Tuesday + 4 days"', examples=[4]
+    )
+    start_date: Day | None = Field(None, description="the first date of an occurrence", examples=["2027-01-01"])
+    end_date: Day | None = Field(None, description="the last date of an occurrence", examples=["2027-12-31"])
+    cutoff: Span = Field(
+        timedelta(hours=1), description="how long before its end nothing may start any more", examples=[1, "90m"]
+    )
+    exclude_accounts: Excluded = Field(
+        [], description="accounts or units that are left out, whatever accounts says", examples=[["777788889999"]]
+    )
+    include_child_organization_units: bool = Field(True, description="whether units stand for the units below them too")
+    operation: Literal["Install", "Scan"] = Field(
+        "Install", description="whether patches are installed, or only looked for"
+    )
+    reboot_option: Literal["RebootIfNeeded", "NoReboot"] = Field(
+        "RebootIfNeeded", description="whether an instance that needs it is rebooted"
+    )
+    install_override_list: PatchList | None = Field(
+        None,
+        description="an s3:// or https:// list of patches to install instead of the baseline's",
+        examples=["s3://patch-lists/urgent.yaml"],
+    )
+    snapshot_id: Snapshot | None = Field(
+        None,
+        description="a patch snapshot of your own, instead of one per wave",
+        examples=["5eeda5ca-0000-4000-8000-000000000000"],
+    )
+    max_concurrency: Concurrency = Field(
+        "10%", description="how many instances of each location at a time", examples=["10%", 5]
+    )
+    max_errors: Errors = Field(
+        "10%",
+        description="how many instances of each location may fail before AWS sends to no more; also a gate's default",
+        examples=["5%", 0],
+    )
+    location_max_concurrency: Concurrency = Field(
+        "100%", description="how many locations at a time", examples=["50%", 2]
+    )
+    location_max_errors: Errors = Field(
+        "100%", description="how many locations may fail before AWS begins no more", examples=["50%", 0]
+    )
+    execution_role_name: RoleName = Field(
+        EXECUTION_ROLE, description="the role that Automation assumes in member accounts", examples=[EXECUTION_ROLE]
+    )
+    runbook: RunbookName = Field(
+        FLEET_RUNBOOK, description="the Automation runbook", examples=[FLEET_RUNBOOK, INSTANCE_RUNBOOK, BLOG_RUNBOOK]
+    )
+    runbook_version: RunbookVersion = Field(
+        "$DEFAULT", description="$DEFAULT, $LATEST or a number", examples=["$DEFAULT", "$LATEST", "3"]
+    )
+    target_parameter_name: TargetParameter | None = Field(
+        None,
+        description="the runbook's parameter that takes an instance; with it every instance has an execution of its own",
+        examples=["InstanceId"],
+    )
+    runbook_parameters: Parameters = Field(
+        {}, description="what else the runbook takes", examples=[{"Ticket": "CHG0012345"}]
+    )
+    max_instances: Most | None = Field(
+        None,
+        description="the most instances that a wave may match; one that matches more is not begun",
+        examples=[200],
+    )
+    approval: Approve = Field("none", description="required: the first wave waits for patchtide run approve")
+    calendars: Calendars = Field(
+        [],
+        description="SSM Change Calendars by name or ARN, all of which must be open",
+        examples=[["ChangeFreeze"], ["arn:aws:ssm:eu-west-1:999900001111:document/ChangeFreeze"]],
+    )
+    freeze: Freezes = Field(
+        [],
+        description="dates, ranges 2026-12-20..2027-01-05, or keys of .ics files in the stack's bucket",
+        examples=[["2026-12-24", "2026-12-20..2027-01-05", "calendars/launches.ics"]],
+    )
+    on_calendar_closed: Closed = Field(
+        "skip", description="skip the run, or postpone it to the first open day at the same hour"
+    )
+    exceptions: Annotated[list[ExceptionDocument], Field(max_length=50)] = Field(
+        [],
+        description="instances that are spared, each with targets or accounts (or both), reason, approvedBy, expires and, "
+        "if there is one, ticket",
+        examples=[
+            [
+                {
+                    "targets": "tag:Legacy=yes",
+                    "reason": "the vendor supports no newer kernel",
+                    "approvedBy": "jane@example.com",
+                    "expires": "2027-03-31",
+                }
+            ]
+        ],
+    )
+    waves: Annotated[list[WaveDocument], Field(min_length=1, max_length=20)] | None = Field(
+        None,
+        description="up to 20 waves, in the order in which they run",
+        examples=[[{"name": "canary", "targets": "tag:PatchRing=0"}, {"name": "rest"}]],
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a document: what a sentence calls it, and what it is made of."""
+
+    called: str
+    model: type[_Document]
+
+    @cached_property
+    def fields(self) -> Mapping[str, str]:
+        """Our names of its fields by those names without case, `_` and `-`."""
+        return {_fold(name): name for name in self.model.model_fields}
+
+    @cached_property
+    def known(self) -> list[str]:
+        """Its fields as people write them."""
+        return [to_camel(name) for name in self.model.model_fields]
 
 
 # What people write instead of our words. Each earned its place by being AWS's or a neighbour's name for the thing.
@@ -216,7 +376,23 @@ SYNONYMS = {
     "targetlocationmaxerrors": "locationMaxErrors",
 }
 
-_FIELDS = {_folded: name for name in CampaignDocument.model_fields for _folded in (name.replace("_", ""),)}
+
+def _fold(key: str) -> str:
+    return key.replace("_", "").replace("-", "").lower()
+
+
+_CAMPAIGN = _Part("a campaign", CampaignDocument)
+_WITHIN = {
+    "waves": _Part("a wave", WaveDocument),
+    "gate": _Part("a gate", GateDocument),
+    "exceptions": _Part("an exception", ExceptionDocument),
+}
+
+# Of what somebody wrote, as much is told as they can read; and of what nobody can have written, as much is read as an item can hold.
+MAX_PROBLEMS = 100
+MAX_VALUES = 200_000
+MAX_DEPTH = 32
+MAX_BITS = 512
 
 
 def read(raw: Mapping[str, object], *, default_regions: tuple[str, ...] = (), now: datetime | None = None) -> Reading:
@@ -225,72 +401,123 @@ def read(raw: Mapping[str, object], *, default_regions: tuple[str, ...] = (), no
     `raw` is left as it is. Service-owned fields are ignored. `default_regions` stand in where the document names none.
     With `now`, what the clock makes questionable (a schedule with no moments left) is said as a warning.
     """
-    named, problems = _known(raw)
+    left = iter(range(MAX_VALUES))
+    written = {str(key): _plain(value, left) for key, value in raw.items() if key not in SERVICE_FIELDS}
+    problems: list[Problem] = []
+    named = _known(written, _CAMPAIGN, problems)
     if "regions" not in named and default_regions:
         named["regions"] = list(default_regions)
     draft, field_problems = _fields(named)
     problems += field_problems
-    bad = {problem.path.split(".")[0].split("[")[0] for problem in problems}
+    bad = {_top(problem) for problem in problems}
     for fields, rule in _TOGETHER:
         if not bad & {to_camel(field) for field in fields}:
             problems += list(rule(draft))
     if problems:
-        order = [to_camel(_FIELDS.get(_fold(key), key)) for key in raw]
-        problems.sort(key=lambda problem: _place(problem, order))
-        return Reading(None, tuple(problems))
+        places = {part(name): place for place, key in enumerate(written) for name in (key, _our(key))}
+        problems.sort(key=lambda problem: places.get(_top(problem), len(places)))
+        return Reading(None, _readable(problems))
     return Reading(_campaign(draft), (), tuple(_warnings(draft, now)))
 
 
-def _place(problem: Problem, order: list[str]) -> int:
-    top = problem.path.split(".")[0].split("[")[0]
-    return order.index(top) if top in order else len(order)
+def _our(key: str) -> str:
+    """A field's own name, whatever spelling it came in; what is no field keeps its name."""
+    name = _CAMPAIGN.fields.get(_fold(key))
+    return to_camel(name) if name else key
 
 
-def _fold(key: str) -> str:
-    return key.replace("_", "").replace("-", "").lower()
+def _top(problem: Problem) -> str:
+    return problem.path.split(".")[0].split("[")[0]
 
 
-def _known(raw: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
-    """The document's fields by our names, and a problem for each that is not ours."""
+def _readable(problems: list[Problem]) -> tuple[Problem, ...]:
+    """As many as a person can read; the answer must also fit onto the item that is at fault."""
+    if len(problems) <= MAX_PROBLEMS:
+        return tuple(problems)
+    first, *_ = rest = problems[MAX_PROBLEMS - 1 :]
+    more = Problem(first.path, "more", f"{first.path} and {len(rest) - 1} more are wrong", "Mend those above first")
+    return (*problems[: MAX_PROBLEMS - 1], more)
+
+
+def _known(written: Mapping[str, object], of: _Part, problems: list[Problem], at: str = "") -> dict[str, object]:
+    """A part's fields by our names; a problem more for each that it has not. A null says as little as no field."""
     named: dict[str, object] = {}
-    problems: list[Problem] = []
-    for key, value in raw.items():
-        name = _FIELDS.get(_fold(key))
-        if value is None and name == "schedule":  # an unset variable must not turn a schedule into "now"
-            hint = "Write an expression; to run once, as soon as the item is taken, leave the field out"
-            problems.append(Problem(key, "null", "is null", hint))
-            continue
-        if key in SERVICE_FIELDS or value is None:
-            continue
+    spelled: dict[str, str] = {}
+    for key, value in written.items():
+        name, path = of.fields.get(_fold(key)), f"{at}{part(key)}"
         if name is None:
-            problems.append(Problem(key, "unknown", "is not a field of a campaign", _meant(key), value))
-        elif name in named:
-            problems.append(
-                Problem(key, "twice", "is given twice in different spellings", f"Keep only {to_camel(name)}", value)
-            )
+            message = f"{shown(key)} is not a field of {of.called}"
+            # A guess takes its time, and nobody reads thousands of them.
+            hint = _meant(key, of) if len(problems) < MAX_PROBLEMS else _have(of)
+            problems.append(Problem(path, "unknown", message, hint, value))
+        elif name in spelled:
+            message = f"{shown(spelled[name])} and {shown(key)} are the same field"
+            problems.append(Problem(path, "twice", message, f"Keep only {to_camel(name)}", value))
+        elif value is None:
+            if name == "schedule":  # an unset variable must not turn a schedule into "now"
+                hint = "Write an expression; to run once, as soon as the item is taken, leave the field out"
+                problems.append(Problem(path, "null", f"{key} is null", hint))
         else:
-            named[name] = _plain(value)
-    return named, problems
+            spelled[name] = key
+            inner = _WITHIN.get(name)
+            # pydantic names a field in its errors as it was named to it, and the draft's own fields it knows by our names.
+            named[to_camel(name) if at else name] = (
+                _within(value, inner, f"{at}{to_camel(name)}", problems) if inner else value
+            )
+    return named
 
 
-def _meant(key: str) -> str:
-    known = [to_camel(name) for name in CampaignDocument.model_fields]
-    near = difflib.get_close_matches(key, known, 1, cutoff=0.7)
-    suggestion = SYNONYMS.get(_fold(key)) or (near[0] if near else None)
-    return f"Did you mean {suggestion!r}?" if suggestion else "Remove it; `patchtide schema` lists the fields"
+def _within(value: object, of: _Part, path: str, problems: list[Problem]) -> object:
+    """What stands in a field that has fields of its own, or a list of such."""
+    if isinstance(value, list):
+        return [
+            _within(entry, of, f"{path}[{number}]", problems) if isinstance(entry, dict) else entry
+            for number, entry in enumerate(value)
+        ]
+    return _known(value, of, problems, f"{path}.") if isinstance(value, dict) else value
 
 
-def _plain(value: object) -> object:
-    """DynamoDB's types as JSON has them. Numbers in account lists stay numbers, so that they can be refused as such."""
+def _meant(key: str, of: _Part) -> str:
+    near = difflib.get_close_matches(key, of.known, 1, cutoff=0.7) if len(key) <= 64 else []
+    synonym = SYNONYMS.get(_fold(key)) if of is _CAMPAIGN else None
+    suggestion = synonym or (near[0] if near else None)
+    return f"Did you mean {suggestion!r}?" if suggestion else _have(of)
+
+
+def _have(of: _Part) -> str:
+    if of is _CAMPAIGN:
+        return "Remove it; `patchtide schema` lists the fields"
+    return f"Remove it; {of.called} has {', '.join(of.known)}"
+
+
+def _plain(value: object, left: Iterator[int], depth: int = 1) -> object:
+    """DynamoDB's types as JSON has them. Numbers in account lists stay numbers, so that they can be refused as such.
+
+    `left` runs out after more values than an item can hold; aliases can make a file of some lines mean as many.
+    """
+    if depth > MAX_DEPTH or next(left, None) is None:
+        return Unreadable("a value in too deep or too large a document")
+    if value is None or isinstance(value, (str, bool, date)):
+        return value
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted((_plain(entry) for entry in value), key=str)
+        value = _number(value)
+    if isinstance(value, (int, float)):
+        huge = isinstance(value, int) and value.bit_length() > MAX_BITS
+        return Unreadable("a number of hundreds of digits") if huge else value
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): _plain(entry, left, depth + 1) for key, entry in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(entry, left, depth + 1) for entry in value), key=str)
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return value
+        return [_plain(entry, left, depth + 1) for entry in value]
+    return Unreadable("binary data")
+
+
+def _number(value: Decimal) -> int | float | str:
+    """The number as JSON has it; what JSON has not stays its own name, which no field takes."""
+    if not value.is_finite() or value.adjusted() > MAX_BITS:
+        return str(value)
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _fields(named: dict[str, object]) -> tuple[CampaignDocument, list[Problem]]:
@@ -300,12 +527,12 @@ def _fields(named: dict[str, object]) -> tuple[CampaignDocument, list[Problem]]:
     for name, field in CampaignDocument.model_fields.items():
         if name not in named:
             if field.is_required():
-                problems.append(Problem(to_camel(name), "missing", "is required", _REQUIRED_HINTS[name]))
+                problems.append(_missing(to_camel(name), to_camel(name)))
             continue
         try:
             CampaignDocument.__pydantic_validator__.validate_assignment(draft, name, named[name])
         except ValidationError as error:
-            problems += [_problem(name, found) for found in error.errors()]
+            problems += [_problem(name, found) for found in error.errors(include_url=False)]
     return draft, problems
 
 
@@ -324,80 +551,127 @@ _REQUIRED_HINTS = {
 _PATTERN_HINTS = {
     "campaign": "Use 3 to 48 of a-z, 0-9 and -",
     "name": "Use 3 to 48 of a-z, 0-9 and -",
-    "install_override_list": "Write s3://bucket/key or https://…",
-    "snapshot_id": "Write a UUID, or leave it out: Patchtide makes one per wave",
-    "runbook_parameters": "Write the parameter's name as the runbook declares it",
+    "installOverrideList": "Write s3://bucket/key or https://…, without quotes, blanks or $",
+    "snapshotId": "Write a UUID, or leave it out: Patchtide makes one per wave",
+    "runbookParameters": "Write the parameter's name as the runbook declares it",
     "runbook": "Write the name of a runbook of the hub's account; 3 to 128 of letters, digits, _ - and .",
-    "runbook_version": "Write $DEFAULT, $LATEST or a number",
-    "target_parameter_name": "Write the runbook's parameter that takes the instance id, e.g. InstanceId",
-    "execution_role_name": "Write the role's name, not its ARN",
+    "runbookVersion": "Write $DEFAULT, $LATEST or a number",
+    "targetParameterName": "Write the runbook's parameter that takes the instance id, e.g. InstanceId",
+    "executionRoleName": "Write the role's name, not its ARN",
 }
+
+_MAP_HINTS = {
+    "waves": "Write its fields, e.g. name: canary",
+    "gate": "Write its fields, e.g. maxErrors: 0",
+    "exceptions": "Write its fields: targets or accounts, reason, approvedBy and expires",
+    "runbookParameters": "Write the parameters by their names, e.g. Ticket: CHG0012345",
+}
+
+# What pydantic finds by itself: our code, sentence and hint. `{value}` is the value, `{path}` the field, all else the error's own.
+_FOUND = {
+    "string_type": ("text", "{value} is not text", "Write text"),
+    "string_unicode": ("characters", "{value} has half a character", "Remove the lone surrogate"),
+    "string_too_short": ("too-short", "{value} is too short", "Write at least {min_length} characters"),
+    "string_too_long": (
+        "too-long",
+        "{path} has more than {max_length} characters: {value}",
+        "Shorten it to {max_length} characters",
+    ),
+    "string_pattern_mismatch": ("pattern", "{value} is not allowed", ""),
+    "literal_error": ("choice", "{value} is not one of the choices", "Write {expected}"),
+    "bool_type": ("choice", "{value} is neither true nor false", "Write true or false"),
+    "bool_parsing": ("choice", "{value} is neither true nor false", "Write true or false"),
+    "list_type": ("list", "{value} is not a list", "Write a list, each entry behind a dash"),
+    "dict_type": ("map", "{value} has no fields", ""),
+    "model_type": ("map", "{value} has no fields", ""),
+    "model_attributes_type": ("map", "{value} has no fields", ""),
+    "too_short": ("too-short", "{path} has {actual_length} entries", "Give it at least {min_length}, or leave it out"),
+    "too_long": ("too-long", "{path} has more than {max_length} entries", "Keep at most {max_length}"),
+}
+_ELSE = ("value", "{value} is not allowed", "`patchtide schema` says what is")
 
 
 def _problem(name: str, error: Any) -> Problem:
-    # A union's branches and a validator's own names appear in loc; only keys and indices mean something to people.
-    path = to_camel(name)
-    for part in error["loc"]:
-        if part == name or (isinstance(part, str) and part.startswith(("function-", "list[", "[key]"))):
-            continue
-        path += f"[{part}]" if isinstance(part, int) else f".{to_camel(part) if '_' in part else part}"
-    context = error.get("ctx") or {}
-    value = error.get("input")
+    path, field = _path(name, error["loc"])
+    value, context = error.get("input"), error.get("ctx") or {}
+    if error["type"] == "missing":
+        return _missing(path, field)
     if "code" in context:
         return Problem(path, context["code"], context["message"], context["hint"], value)
-    last = next((part for part in reversed(error["loc"]) if part in _PATTERN_HINTS), name)
-    if error["type"] == "string_pattern_mismatch":
-        return Problem(path, "pattern", f"{value!r} is not allowed", _PATTERN_HINTS.get(last, ""), value)
-    if error["type"] == "literal_error":
-        return Problem(path, "choice", f"{value!r} is not one of the choices", f"Write {context['expected']}", value)
-    if error["type"] == "extra_forbidden":
-        return _unknown_inside(path, str(error["loc"][-1]), value, "gate" if "gate" in error["loc"][:-1] else name)
-    if error["type"] == "missing":
-        return Problem(path, "missing", "is required", _REQUIRED_HINTS.get(str(error["loc"][-1]), "Add it"))
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return Problem(path, error["type"].replace("_", "-"), f"{value!r}: {message}", "", value)
+    code, message, hint = _FOUND.get(error["type"], _ELSE)
+    said = context | {"value": shown(value), "path": path}
+    hint = {"pattern": _PATTERN_HINTS, "map": _MAP_HINTS}.get(code, {}).get(field) or hint or _ELSE[2]
+    if code == "text" and isinstance(value, (int, float)):
+        hint = f'Quote it: "{shown(value)}"'
+    return Problem(path, code, message.format(**said), hint.format(**said) if "{" in hint else hint, value)
 
 
-_PARTS: Mapping[str, tuple[str, type[_Document]]] = {
-    "gate": ("a gate", GateDocument),
-    "waves": ("a wave", WaveDocument),
-    "exceptions": ("an exception", ExceptionDocument),
-}
+def _path(name: str, loc: tuple[int | str, ...]) -> tuple[str, str]:
+    """Where an error is, as people write it, and the innermost of our fields on the way there."""
+    path = field = to_camel(name)
+    for place in loc[1:]:
+        if isinstance(place, int):
+            path += f"[{place}]"
+        elif place != "[key]":  # pydantic's word for a key that is wrong itself
+            path += f".{part(place)}"
+            field = place if field != "runbookParameters" else field
+    return path, field
 
 
-def _unknown_inside(path: str, key: str, value: object, part: str) -> Problem:
-    kind, model = _PARTS[part]
-    known = [to_camel(name) for name in model.model_fields]
-    near = difflib.get_close_matches(key, known, 1, cutoff=0.7)
-    hint = f"Did you mean {near[0]!r}?" if near else f"{kind[0].upper()}{kind[1:]} has {', '.join(known)}"
-    return Problem(path, "unknown", f"is not a field of {kind}", hint, value)
+def _missing(path: str, field: str) -> Problem:
+    return Problem(path, "missing", f"{path} is required", _REQUIRED_HINTS[field])
+
+
+class _Schema(GenerateJsonSchema):
+    """What editors complete from: no field is ever completed to null, and defaults are as people write them."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        """The same without null: a field that says nothing is left out."""
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """The same without a default of null."""
+        made = super().default_schema(schema)
+        return {name: said for name, said in made.items() if name != "default" or said is not None}
+
+    def encode_default(self, dft: Any) -> Any:
+        """A span is written in hours."""
+        return dft // timedelta(hours=1) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """A name that does not look like one is a mistake."""
+        return {**super().dict_schema(schema), "additionalProperties": False}
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """No title says more than the field's own name."""
+        del schema
+        return False
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a campaign. The Regions may be the stack's, so that leaving them out is no mistake to an editor."""
+    made = CampaignDocument.model_json_schema(schema_generator=_Schema)
+    required = [name for name in made["required"] if name != "regions"]
+    # Of draft 7, which every editor knows: all that is said here means the same in later ones.
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **made, "required": required}
 
 
 def canonical(raw: Mapping[str, object]) -> dict[str, object]:
     """The document with each field under its own name, whatever spelling it came in. Fields that are none are kept."""
-    return {
-        to_camel(_FIELDS.get(_fold(key), key)) if _fold(key) in _FIELDS else key: value for key, value in raw.items()
-    }
+    return {_our(key): value for key, value in raw.items()}
 
 
 Rule = Callable[[CampaignDocument], Iterator[Problem]]
 
 
 def _window(draft: CampaignDocument) -> Iterator[Problem]:
-    hours = draft.duration / timedelta(hours=1)
+    hours, cutoff = draft.duration / timedelta(hours=1), draft.cutoff / timedelta(hours=1)
     if not 1 <= hours <= 24:
-        yield Problem(
-            "duration", "range", f"{hours:g} h is outside 1 to 24 hours", "Lengthen or shorten the window", hours
-        )
-    if draft.cutoff < timedelta(0) or draft.cutoff >= draft.duration:
-        cutoff = draft.cutoff / timedelta(hours=1)
-        yield Problem(
-            "cutoff",
-            "range",
-            f"cutoff is {cutoff:g} h, duration is {hours:g} h",
-            "Make cutoff smaller than duration",
-            cutoff,
-        )
+        message = f"{hours:g} h is outside 1 to 24 hours"
+        yield Problem("duration", "range", message, "Lengthen or shorten the window", f"{hours:g} h")
+    elif cutoff >= hours:
+        message = f"cutoff is {cutoff:g} h, duration is {hours:g} h"
+        yield Problem("cutoff", "range", message, "Make cutoff smaller than duration", f"{cutoff:g} h")
 
 
 def _dates(draft: CampaignDocument) -> Iterator[Problem]:
@@ -407,13 +681,9 @@ def _dates(draft: CampaignDocument) -> Iterator[Problem]:
         )
     if draft.schedule is None:
         for field in ("schedule_offset", "start_date", "end_date"):
-            if getattr(draft, field):
-                yield Problem(
-                    to_camel(field),
-                    "without-schedule",
-                    "means nothing without a schedule",
-                    "Add a schedule or remove it",
-                )
+            if found := getattr(draft, field):
+                message = f"{found} means nothing without a schedule"
+                yield Problem(to_camel(field), "without-schedule", message, "Add a schedule or remove it", found)
 
 
 def _spacing(draft: CampaignDocument) -> Iterator[Problem]:
@@ -427,13 +697,8 @@ def _spacing(draft: CampaignDocument) -> Iterator[Problem]:
     lasts = draft.duration + timedelta(days=days[-1] - days[0])
     if closest is not None and closest < lasts:
         path, fix = ("waves", "Bring the waves closer together") if days[-1] > days[0] else ("duration", "Shorten it")
-        yield Problem(
-            path,
-            "overlap",
-            f"windows overlap: runs come {_spoken(closest)} apart, each lasts {_spoken(lasts)}",
-            fix,
-            None,
-        )
+        message = f"runs come {_spoken(closest)} apart, each lasts {_spoken(lasts)}: their windows overlap"
+        yield Problem(path, "overlap", message, fix, _spoken(lasts))
 
 
 def _spoken(span: timedelta) -> str:
@@ -465,7 +730,7 @@ def _narrowed(draft: CampaignDocument, wave: WaveDocument) -> list[Target]:
 def _target_numbers(draft: CampaignDocument) -> Iterator[Problem]:
     for path, targets in _wave_targets(draft):
         if _target_parameter(draft) and len(targets) > 1:
-            message = f"Automation takes one tag or resource group per execution, these are {len(targets)}"
+            message = f"these are {len(targets)} targets, Automation takes one tag or resource group per execution"
             yield Problem(path, "one-target", message, "Keep one, or use the fleet runbook")
         elif len(targets) > MAX_TARGETS:
             message = f"with the campaign's these are {len(targets)} targets, Run Command takes {MAX_TARGETS}"
@@ -475,14 +740,10 @@ def _target_numbers(draft: CampaignDocument) -> Iterator[Problem]:
 def _target_sizes(draft: CampaignDocument) -> Iterator[Problem]:
     """A target goes to the runbook as one parameter value, and AWS takes 512 characters of those."""
     for path, targets in _wave_targets(draft):
-        size = max(len(json.dumps(target.for_run_command())) for target in targets)
-        if size > MAX_PARAMETER:
-            yield Problem(
-                path,
-                "target-size",
-                f"one target takes {size} characters, AWS takes {MAX_PARAMETER}",
-                "Give it fewer values",
-            )
+        sizes = {len(json.dumps(target.for_run_command())): target for target in targets}
+        if (size := max(sizes)) > MAX_PARAMETER:
+            message = f"{shown(str(sizes[size]))} takes {size} characters, AWS takes {MAX_PARAMETER}"
+            yield Problem(path, "target-size", message, "Give it fewer values", str(sizes[size]))
 
 
 def _parameters(draft: CampaignDocument) -> Iterator[Problem]:
@@ -490,7 +751,7 @@ def _parameters(draft: CampaignDocument) -> Iterator[Problem]:
     for name in draft.runbook_parameters:
         if name in OUR_PARAMETERS or name == _target_parameter(draft):
             path = f"runbookParameters.{name}"
-            yield Problem(path, "reserved", "is set by Patchtide", OUR_PARAMETERS.get(name, "Use targets"))
+            yield Problem(path, "reserved", f"{name} is set by Patchtide", OUR_PARAMETERS.get(name, "Use targets"))
 
 
 def _wave_order(draft: CampaignDocument) -> Iterator[Problem]:
@@ -559,7 +820,8 @@ def _exceptions(draft: CampaignDocument) -> Iterator[Problem]:
     for number, exception in enumerate(draft.exceptions):
         if not exception.targets and not exception.accounts:
             hint = "Give it targets or accounts; to patch nothing at all, write state: DISABLED"
-            yield Problem(f"exceptions[{number}]", "everybody", "spares every instance", hint)
+            path = f"exceptions[{number}]"
+            yield Problem(path, "everybody", f"{path} spares every instance", hint)
 
 
 _TOGETHER: tuple[tuple[tuple[str, ...], Rule], ...] = (
@@ -624,6 +886,10 @@ def _warnings(draft: CampaignDocument, now: datetime | None) -> Iterator[Problem
             f"AWS keeps a snapshot for {SNAPSHOT_DAYS} days: what comes later under the same id silently gets a new one",
             "Leave it out: Patchtide makes one per wave",
         )
+    for number, region in enumerate(draft.regions):
+        if hint := meant_region(region):
+            message = f"{region!r} is not a Region that this version knows"
+            yield Problem(f"regions[{number}]", "unknown-region", message, hint, region)
     yield from _expired(draft, now)
     yield from _wave_warnings(draft)
 

@@ -15,6 +15,8 @@ from patchtide.core.campaign import Campaign
 from patchtide.core.run import APPROVAL_LEAD, PREPARE_LEAD, Run
 from patchtide.core.schedule import next_occurrence
 
+NOTICE = timedelta(hours=24)
+
 
 @dataclass(frozen=True)
 class Registration:
@@ -57,6 +59,13 @@ class Registration:
         return max(due, min(self.last_at, self.next_at - PREPARE_LEAD)) if self.last_at else due
 
     @property
+    def notice_at(self) -> datetime | None:
+        """When people should hear of the next occurrence: a day ahead, of campaigns that do not run more often than that."""
+        if self.next_at is None or self.adhoc or (self.last_at and self.next_at - self.last_at <= NOTICE):
+            return None
+        return self.next_at - NOTICE
+
+    @property
     def active(self) -> bool:
         """Whether the campaign may start anything: its item is there, and says ENABLED."""
         return self.enabled and not self.deleted
@@ -69,7 +78,14 @@ def digest(document: Mapping[str, object]) -> str:
 
 
 def _settled(value: object) -> object:
-    return sorted(map(str, value)) if isinstance(value, (set, frozenset)) else str(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(_plain(one)) for one in value)
+    return str(_plain(value))
+
+
+def _plain(value: object) -> object:
+    """A value that has words: boto3's Binary has none, and holds bytes."""
+    return getattr(value, "value", value)
 
 
 def accept(

@@ -387,3 +387,8 @@ def begun(run: Run, wave: WaveRun) -> bool:
     return wave.started_at is not None or any(
         one.first_asked_at or one.state not in unsent for one in run.executions_of(wave.name)
     )
+
+
+def about(run: Run) -> dict[str, str]:
+    """What a line of the log says of its run beside its words, so that all lines of one are found."""
+    return {"run": run.id, "campaign": run.campaign}

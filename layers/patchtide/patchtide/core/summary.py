@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,18 +86,49 @@ def counts(of: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in of.items())
 
 
-def progress(dossier: Dossier) -> str:
-    """Where a run stands, in one line."""
+@dataclass(frozen=True)
+class Standing:
+    """How far one wave is: locations known and ended of those it has, instances accounted for of those expected."""
+
+    wave: str
+    state: str
+    locations: int
+    known: int
+    patching: int
+    ended: int
+    expected: int
+    done: int
+    outcomes: Mapping[str, int]
+
+
+def standings(dossier: Dossier) -> tuple[Standing, ...]:
+    """How far each wave is."""
     run = dossier.run
-    parts = [run.phase]
-    for wave, tally in zip(run.waves, dossier.latest, strict=True):
-        ended = sum(execution.ended_locations for execution in run.executions_of(wave.name))
-        done = sum(tally.outcomes.values())
-        parts.append(
-            f"{wave.name}: {tally.resolved}/{wave.locations} locations known, {ended}/{tally.patching} ended, "
-            f"{done}/{tally.instances} instances accounted for" + (f" ({counts(tally.outcomes)})" if done else "")
+    return tuple(
+        Standing(
+            wave.name,
+            wave.withheld or wave.state.value,
+            wave.locations,
+            tally.resolved,
+            tally.patching,
+            sum(execution.ended_locations for execution in run.executions_of(wave.name)),
+            tally.instances,
+            sum(tally.outcomes.values()),
+            tally.outcomes,
         )
-    return "; ".join(parts)
+        for wave, tally in zip(run.waves, dossier.latest, strict=True)
+    )
+
+
+def progress(dossier: Dossier) -> str:
+    """Where a run stands, in one line; waves that have not had their turn are left out."""
+    parts = [
+        f"{at.wave}: {at.known}/{at.locations} locations known, {at.ended}/{at.patching} ended, "
+        f"{at.done}/{at.expected} instances accounted for" + (f" ({counts(at.outcomes)})" if at.done else "")
+        for at in standings(dossier)
+        if at.locations or len(dossier.run.waves) == 1
+    ]
+    return "; ".join((dossier.run.phase, *parts))
 
 
 def _stamp(moment: datetime | None) -> str | None:

@@ -68,12 +68,21 @@ class Registry(Protocol):
         """Open a run that no occurrence claims: a retry, or one in place of another, with the registration that then stands.
         Once: a second time changes nothing."""
 
-    def note_overdue(self, campaign: str, at: datetime, now: datetime, patience: timedelta) -> bool:
-        """Whether it is for this worker to tell people of an occurrence that nobody opened: nobody has told them, or began to
-        tell them within the last `patience`."""
+    def note(self, campaign: str, what: str, at: datetime, now: datetime, patience: timedelta) -> bool:
+        """Whether it is for this worker to tell people of what belongs to an occurrence and to no run: nobody has told them, or
+        began to tell them within the last `patience`."""
 
-    def keep_overdue(self, campaign: str, at: datetime, alert: Alert) -> None:
-        """Keep what people were told of an occurrence that nobody opened."""
+    def keep_note(self, campaign: str, what: str, at: datetime, alert: Alert) -> None:
+        """Keep what people were told of it."""
+
+    def notices(self, now: datetime) -> Iterator[str]:
+        """The campaigns of whose next run people should hear by now."""
+
+    def noticed(self, campaign: str) -> None:
+        """People need not hear of the campaign's next run any more."""
+
+    def runs_of(self, campaign: str, most: int) -> tuple[str, ...]:
+        """The ids of the campaign's last runs, newest first."""
 
 
 class Runs(Protocol):
@@ -319,6 +328,13 @@ class Alarms(Protocol):
 
     def states(self, names: Iterable[str]) -> Mapping[str, str]:
         """The state of each alarm that exists: OK, ALARM or INSUFFICIENT_DATA."""
+
+
+class Telemetry(Protocol):
+    """What is drawn over time: few numbers with few names."""
+
+    def ended(self, run: Run) -> None:
+        """Note how a run ended."""
 
 
 class Alerts(Protocol):

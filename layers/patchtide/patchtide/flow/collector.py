@@ -18,7 +18,17 @@ from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState,
 from patchtide.core.outcome import Cause, Instance, Patch, Result
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import MAX_PAGES, PAGE, Hold, Holds, Inquiry, LocationRun, LocationState
-from patchtide.core.run import EVIDENCE_GRACE, GIVE_UP, STOP_GRACE, Run, WaveRun, begun, evidence_since, last_start
+from patchtide.core.run import (
+    EVIDENCE_GRACE,
+    GIVE_UP,
+    STOP_GRACE,
+    Run,
+    WaveRun,
+    about,
+    begun,
+    evidence_since,
+    last_start,
+)
 from patchtide.core.states import WaveState
 from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
 
@@ -186,9 +196,9 @@ def _halt(where: LocationRun, run: Run, child: str, at: Collector) -> None:
         if child:
             spoke.stop(child)
     except Refused as refused:
-        logger.warning("%s cannot be halted: %s", where.location, refused)
+        logger.warning("%s cannot be halted: %s", where.location, refused, extra=about(run))
     else:
-        logger.info("%s: %s instances of %s were taken back", where.location, taken, run.id)
+        logger.info("%s: %s instances were taken back", where.location, taken, extra=about(run))
 
 
 def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
@@ -210,14 +220,14 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
             results = asked.results(at.runs.roster(where, page))
             joined = _late_joiners(where, page, asked, at)
             if _may_still_come((*results, *joined), where, at):
-                logger.info("%s: evidence of page %s may still come", where.location, page)
+                logger.info("%s: evidence of page %s may still come", where.location, page, extra=about(run))
                 return
             at.runs.keep_patches(where, asked.patches(results))
             at.runs.keep_joined(where, joined)
             at.runs.record(where, page, results, len(joined))
     except Refused as refused:
         # The poller asks again every minute, and records what stays unread as unverified in the end.
-        logger.warning("%s cannot be read: %s", where.location, refused)
+        logger.warning("%s cannot be read: %s", where.location, refused, extra=about(run))
 
 
 def _late_joiners(where: LocationRun, page: int, asked: _Asked, at: Collector) -> tuple[Result, ...]:
@@ -319,7 +329,7 @@ class _Asked:
         try:
             return ask()
         except Refused as refused:
-            logger.warning("%s: %s cannot be read: %s", self.where.location, what, refused)
+            logger.warning("%s: %s cannot be read: %s", self.where.location, what, refused, extra=about(self.run))
             return otherwise
 
     def _explain(self) -> None:
@@ -328,7 +338,7 @@ class _Asked:
             self.ending = self._ending()
             self.invocations = self.spoke.invocations(self.run.id, self.expected.started_at)
         except Refused as refused:
-            logger.warning("%s cannot be explained: %s", self.where.location, refused)
+            logger.warning("%s cannot be explained: %s", self.where.location, refused, extra=about(self.run))
             self.invocations = {}
             self.expected = replace(self.expected, commands_known=False)
 

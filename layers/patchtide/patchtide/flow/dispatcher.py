@@ -35,7 +35,7 @@ from patchtide.core.pause import SERVICE
 from patchtide.core.registration import caught_up, claimed, reclaimed
 from patchtide.core.request import Hub, Site, Work, digest_of, plan
 from patchtide.core.roster import Inquiry, LocationRun, LocationState
-from patchtide.core.run import Execution, Run, RunbookFacts, WaveRun, last_start
+from patchtide.core.run import Execution, Run, RunbookFacts, WaveRun, about, last_start
 from patchtide.core.schedule import next_occurrence
 from patchtide.core.seen import (
     Deferred,
@@ -121,9 +121,9 @@ def claim(campaign: str, at: Dispatcher) -> None:
             return
         # Nobody moved it on, so it is the run that exists already: the occurrence is taken, and must not be asked for for ever.
         at.registry.save(following)
-        logger.warning("%s had its run %s already", campaign, run.id)
+        logger.warning("%s had its run %s already", campaign, run.id, extra=about(run))
         return
-    logger.info("opened %s, window %s to %s", run.id, run.window.start, run.window.end)
+    logger.info("opened %s, window %s to %s", run.id, run.window.start, run.window.end, extra=about(run))
 
 
 def advance(run_id: str, at: Dispatcher) -> None:

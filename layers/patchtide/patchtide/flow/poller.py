@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain
 
-from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose, overdue, switched
+from patchtide.core.advance import TERMINAL
+from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose, notice, overdue, switched
 from patchtide.core.commands import (
     AnswerOrder,
     AskEvidence,
@@ -35,10 +37,22 @@ from patchtide.core.run import LATE, PATIENCE, PREPARE_LEAD, STOP_GRACE, VISIBLE
 from patchtide.core.seen import Closed, Looked, Missed, OrderTold, Published, Seen, Told
 from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
-from patchtide.flow.cloud import Alerts, Automation, Inquiries, Items, Now, Registry, ReportQueue, Runs, Switch
+from patchtide.flow.cloud import (
+    Alerts,
+    Automation,
+    Inquiries,
+    Items,
+    Now,
+    Registry,
+    ReportQueue,
+    Runs,
+    Switch,
+    Telemetry,
+)
 from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.step import step
 
+NEWS = timedelta(hours=1)  # after its time a notice is none
 EVERY = 2  # minutes between two looks at what nobody opens
 NOT_FOUND = "AutomationExecutionNotFoundException"
 MINE = (Look, Stop, Halt, Close, AskEvidence, GiveUpEvidence, Publish, Tell, AnswerOrder, AskReport)
@@ -56,6 +70,7 @@ class Poller:
     reports: ReportQueue
     switch: Switch
     alerts: Alerts
+    telemetry: Telemetry
     now: Now
 
 
@@ -66,22 +81,39 @@ def poll(at: Poller) -> None:
     failed: list[str] = each([SERVICE] if SERVICE in due else [], lambda _: _tell_of_switch(at), at.now, until)
     if at.now().minute % EVERY == 0:
         waiting = list(at.registry.due(at.now() - LATE + PREPARE_LEAD))
-        failed += each(waiting, lambda campaign: _notice(campaign, at), at.now, until)
+        failed += each(waiting, lambda campaign: _notice_silence(campaign, at), at.now, until)
+    failed += each(list(at.registry.notices(at.now())), lambda campaign: _announce(campaign, at), at.now, until)
     failed += each([run for run in due if run != SERVICE], lambda run: advance(run, at), at.now, until)
     if failed:
         raise TickFailed(failed)
 
 
-def _notice(campaign: str, at: Poller) -> None:
+def _notice_silence(campaign: str, at: Poller) -> None:
     """Silence is noticed: an occurrence that is still waiting to be opened after its time is told, once, whatever keeps the
     dispatcher from opening it."""
     held = at.registry.get(campaign)
     if held is None or held.next_at is None or at.now() < held.next_at + LATE:
         return
-    if at.registry.note_overdue(campaign, held.next_at, at.now(), PATIENCE):
+    if at.registry.note(campaign, "overdue", held.next_at, at.now(), PATIENCE):
         alert = overdue(campaign, held.next_at, at.now())
         at.alerts.publish(alert)
-        at.registry.keep_overdue(campaign, held.next_at, alert)
+        at.registry.keep_note(campaign, "overdue", held.next_at, alert)
+
+
+def _announce(campaign: str, at: Poller) -> None:
+    """A run that is a day away is told once; one that came to be known later than that is not news to who just wrote it."""
+    held = at.registry.get(campaign)
+    due = held.notice_at if held and held.active else None
+    if held and held.next_at and due and due <= at.now() < due + NEWS:
+        if not at.registry.note(campaign, "notice", held.next_at, at.now(), PATIENCE):
+            return  # somebody told them, or is about to; who told them settles it
+        last = at.registry.runs_of(campaign, 1)
+        expected = sum(tally.instances for tally in at.runs.load(last[0]).latest) if last else None
+        alert = notice(at.registry.spec(campaign, held.version), held.next_at, expected, at.now())
+        at.alerts.publish(alert)
+        at.registry.keep_note(campaign, "notice", held.next_at, alert)
+    if due is None or due <= at.now():  # else it moved to another time, and has a notice of its own
+        at.registry.noticed(campaign)
 
 
 def _tell_of_switch(at: Poller) -> None:
@@ -259,6 +291,8 @@ def _publish(run: Run, command: Publish, at: Poller) -> Iterator[Seen]:
     if not at.runs.has_alert(run.id, alert):
         at.alerts.publish(alert)
         at.runs.keep_alert(run.id, alert, at.now())
+        if command.kind in TERMINAL.values():
+            at.telemetry.ended(run)
     yield Published((command.kind, command.wave, command.about))
 
 

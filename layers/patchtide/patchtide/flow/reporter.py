@@ -16,7 +16,7 @@ from patchtide.core.report import page
 from patchtide.core.report.figures import Figures, Group, differences
 from patchtide.core.report.tables import InstanceTable, Occasion, PatchTable, write_json
 from patchtide.core.roster import LocationRun, LocationState
-from patchtide.core.run import Run
+from patchtide.core.run import Run, about
 from patchtide.core.seen import Reported
 from patchtide.core.summary import summary
 from patchtide.core.view import Dossier
@@ -69,7 +69,7 @@ def report(run_id: str, at: Reporter) -> None:
         except Overtaken:
             dossier = at.runs.load(run_id)
         else:
-            logger.info("wrote the report of %s", run_id)
+            logger.info("wrote the report of %s", run_id, extra=about(dossier.run))
             return
     raise Busy("keep the report", "Overtaken", f"{run_id} changed {TRIES} times meanwhile")
 

@@ -10,7 +10,7 @@ from patchtide.core.advance import fold
 from patchtide.core.commands import Command
 from patchtide.core.due import ask, due
 from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
-from patchtide.core.run import Run
+from patchtide.core.run import Run, about
 from patchtide.core.seen import Counted, Ordered, Seen
 from patchtide.flow.cloud import Now, Runs
 
@@ -66,9 +66,9 @@ def _performed(todo: Iterable[Command], run: Run, perform: Perform, refusals: li
         try:
             yield from perform(command, run)
         except Busy as busy:  # it stays due, and is asked for again
-            logger.warning("run %s: %s must wait: %s", run.id, type(command).__name__, busy)
+            logger.warning("run %s: %s must wait: %s", run.id, type(command).__name__, busy, extra=about(run))
         except Refused as refused:
-            logger.error("run %s: %s was refused: %s", run.id, type(command).__name__, refused)  # noqa: TRY400 - said in full
+            logger.error("run %s: %s was refused: %s", run.id, type(command).__name__, refused, extra=about(run))  # noqa: TRY400 - said in full
             refusals.append(refused)
 
 
