@@ -297,7 +297,7 @@ class Stack:
                     Limit=2,
                 )["Items"]
             ]
-            asking = [item for item in found if item["pk"]["S"] != SERVICE or not self._told_of_switch()]
+            asking = [item for item in found if item["sk"]["S"] != "pause" or not self._told_of_switch()]
         return min((datetime.fromisoformat(item["dueAt"]["S"]) for item in asking), default=None)
 
     def _told_of_switch(self) -> bool:

@@ -28,6 +28,7 @@ from patchtide.core.document import (
     CampaignDocument,
     ExceptionDocument,
     GateDocument,
+    NotifyDocument,
     WaveDocument,
     read,
     schema,
@@ -50,7 +51,7 @@ CLOUDFORMATION = FOLDER / "cloudformation/template.yaml"
 SHELL = FOLDER / "cli.sh"
 SAM = ROOT / ".tools/sam/bin"
 AWS = ROOT / ".tools/awscli/bin/aws"
-MODELS = (CampaignDocument, WaveDocument, GateDocument, ExceptionDocument)
+MODELS = (CampaignDocument, WaveDocument, GateDocument, ExceptionDocument, NotifyDocument)
 
 Item = dict[str, Any]
 

@@ -34,7 +34,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
     monkeypatch.setenv("PATCHTIDE_CAMPAIGNS_TABLE", "CampaignsTable")
     monkeypatch.setenv("PATCHTIDE_RUNS_TABLE", "RunsTable")
     with opened() as found:
-        for name in ("AlertsTopic", "ReportsBucket", *(f"{one}DeadLetters" for one in QUEUES)):
+        for name in ("AlertsTopic", "AlarmsTopic", "ReportsBucket", *(f"{one}DeadLetters" for one in QUEUES)):
             variable = "PATCHTIDE" + re.sub("([A-Z])", r"_\1", name).upper()
             monkeypatch.setenv(variable, found.stack._attribute(name, ""))
         yield found

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
-from patchtide.core.alerts import Alert, Briefing, compose, invalid, notice, overdue, switched
-from patchtide.core.campaign import Campaign, PatchException, Wave
+from patchtide.core.alerts import Alert, Briefing, compose, digest, invalid, notice, overdue, slice_of, switched
+from patchtide.core.campaign import Campaign, Notify, PatchException, Wave
 from patchtide.core.document import read
 from patchtide.core.gate import Gate
 from patchtide.core.outcome import Cause
@@ -191,6 +191,15 @@ def alerts() -> dict[str, Alert]:
     found["campaign.notice"] = notice(_spec(), START, 212, START - 24 * HOUR)
     legacy = PatchException("the vendor supports no newer kernel", "jane@example.com", date(2026, 12, 20))
     found["exception.expiring"] = notice(replace(_spec(), exceptions=(legacy,)), START, None, START - 24 * HOUR)
+    run, _, _ = _about("failed")
+    rows = [*EXAMPLES[Cause.DISK_FULL], *EXAMPLES[Cause.AGENT_LOST]]
+    yours = Briefing(run, "Europe/London", notify=Notify(owners=True, runbook="https://wiki.example.com/patching"))
+    found["account.failed"] = slice_of("failed", "111122223333", rows, yours)
+    lines = [
+        "2026-12-12 22:00Z OK prod-linux-monthly: 12 of 12 compliant",
+        "2026-12-12 23:00Z OK web: 4 of 4 compliant",
+    ]
+    found["service.digest"] = digest(lines, START)
     return found
 
 

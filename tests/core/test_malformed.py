@@ -24,6 +24,7 @@ from patchtide.core.document import (
     CampaignDocument,
     ExceptionDocument,
     GateDocument,
+    NotifyDocument,
     WaveDocument,
     canonical,
     read,
@@ -65,6 +66,10 @@ def gate(**fields: Any) -> Changes:
 def exception(**fields: Any) -> Changes:
     made = {name: value for name, value in {**EXCEPTION, **fields}.items() if value is not GONE}
     return {"exceptions": [made]}
+
+
+def notify(**fields: Any) -> Changes:
+    return {"notify": fields}
 
 
 def each(field: str, code: str, *values: Any, at: str = "") -> list[tuple[Changes, str, str]]:
@@ -274,6 +279,21 @@ MALFORMED: list[tuple[Changes, str, str]] = [
     *inside(exception, "expires", "exceptions[0].expires", "missing", GONE, None),
     *inside(exception, "expires", "exceptions[0].expires", "date", "never", "2027-02-30", Decimal(1893456000)),
     *inside(exception, "ticket", "exceptions[0].ticket", "text", Decimal(12345)),
+    *each("notify", "map", True, "owners", ["owners"]),
+    *inside(notify, "owners", "notify.owners", "choice", "maybe", Decimal(2), ["yes"]),
+    *inside(notify, "digest", "notify.digest", "choice", "daily", {}),
+    *inside(notify, "runbook", "notify.runbook", "pattern", "wiki", "http://wiki.example.com", "javascript:alert(1)"),
+    *inside(
+        notify,
+        "runbook",
+        "notify.runbook",
+        "pattern",
+        "https://x/\nSubject: y",
+        'https://x/"><script>',
+        "https://x/{{y}}",
+    ),
+    *inside(notify, "runbook", "notify.runbook", "too-long", "https://x/" + "y" * 300),
+    *inside(notify, "owner", "notify.owner", "unknown", True),
     *inside(exception, "untill", "exceptions[0].untill", "unknown", "2027-01-01"),
     *inside(exception, "approved_by", "exceptions[0].approved_by", "twice", "joe@example.com"),
     # Waves.
@@ -325,7 +345,7 @@ MALFORMED: list[tuple[Changes, str, str]] = [
         ({name: "x"}, part(name), "unknown")
         for name in ("cron", "timezone", "enabled", "__class__", "a\nb", "\u202e", "", MILLION)
     ],
-    *[({name: None}, name, "unknown") for name in ("maxConcurency", "notify")],
+    *[({name: None}, name, "unknown") for name in ("maxConcurency", "notification")],
     ({"max_errors": Decimal(3), "maxErrors": Decimal(4)}, "maxErrors", "twice"),
     ({"Targets": "tag:A=b"}, "Targets", "twice"),
     ({"SCHEDULE_TIMEZONE": "UTC", "ScheduleTimezone": "UTC"}, "ScheduleTimezone", "twice"),
@@ -370,6 +390,7 @@ def test_there_are_very_many_and_every_field_is_among_them() -> None:
         (WaveDocument, "waves[0]."),
         (GateDocument, "waves[0].gate."),
         (ExceptionDocument, "exceptions[0]."),
+        (NotifyDocument, "notify."),
     ):
         for field in map(to_camel, model.model_fields):
             assert any(path.startswith(f"{at}{field}") for path in paths), f"{at}{field}"
@@ -568,7 +589,7 @@ SPELLINGS = (str, str.upper, lambda name: name[0].upper() + name[1:], lambda nam
 FIELDS = st.sampled_from(
     [
         spell(to_camel(name))
-        for model in (CampaignDocument, WaveDocument, GateDocument, ExceptionDocument)
+        for model in (CampaignDocument, WaveDocument, GateDocument, ExceptionDocument, NotifyDocument)
         for name in model.model_fields
         for spell in SPELLINGS
     ]

@@ -62,7 +62,7 @@ def test_an_invalid_edit_never_unseats_the_version_in_force(play: Play) -> None:
     assert play.item()["statusDetail"]["activeVersion"] == 1
     assert [dossier.run.spec for dossier in play.runs()] == [1]
     assert [s for s in play.subjects() if "INVALID" in s] == [
-        "[patch] INVALID campaign web: cutoff cutoff is 3 h, duration is 2 h"
+        "[patch] INVALID campaign web: cutoff is 3 h, duration is 2 h"
     ]
 
 

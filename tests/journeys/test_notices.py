@@ -126,3 +126,40 @@ def test_what_is_drawn_is_a_line_in_the_log_with_few_names(capsys: pytest.Captur
     assert campaign["campaign"] == "web"
     assert campaign["Compliance"] == [pytest.approx(100 * 2 / 3)]
     assert campaign["InstancesToLookAt"] == [1.0]
+
+
+def test_owners_hear_of_their_own_account_alone_and_only_once() -> None:
+    with opened(organization({"a-1": Behaviour.DISK_FULL}), speed=20) as play:
+        play.put(notify={"owners": True, "runbook": "https://wiki.example.com/patching"})
+        play.run(hours=30)
+        (slice_,) = [mail for mail in play.mails if mail["MessageAttributes"]["audience"]["Value"] == "owner"]
+        assert slice_["Subject"] == f"[patch] YOURS web: 1 instance of account {ALPHA}, 1 cause"
+        assert json.loads(slice_["MessageAttributes"]["accounts"]["Value"]) == [ALPHA]
+        assert "a-1" in slice_["Message"]
+        assert all("Runbook: https://wiki.example.com/patching" in mail["Message"] for mail in play.mails)
+
+
+def test_a_campaign_that_tells_its_owners_nothing_gets_no_slices() -> None:
+    with opened(organization({"a-1": Behaviour.DISK_FULL}), speed=20) as play:
+        play.put()
+        play.run(hours=8)
+        assert {mail["MessageAttributes"]["audience"]["Value"] for mail in play.mails} == {"oncall"}
+
+
+def test_what_asks_for_nothing_is_told_together_in_the_morning_and_stays_apart_from_what_does() -> None:
+    with opened(speed=20) as play:
+        for name, hour in (("one", 12), ("two", 18)):
+            play.put(campaign=name, schedule=f"at(2026-12-01T{hour}:00:00)", notify={"digest": True})
+        play.put(campaign="three")
+        play.run(hours=40)
+        told = [mail for mail in play.mails if mail["MessageAttributes"]["audience"]["Value"] == "oncall"]
+        subjects = [mail["Subject"] for mail in told]
+        (digest,) = [mail for mail in told if mail["Subject"].startswith("[patch] DIGEST")]
+        assert digest["Subject"].endswith(": 2 runs came out well")
+        assert "OK one" in digest["Message"]
+        assert "OK two" in digest["Message"]
+        assert not [one for one in subjects if "DIGEST" not in one and ("one" in one or "two" in one)]
+        assert [one for one in subjects if one.startswith("[patch] OK three")]
+        play.put(campaign="later", schedule="at(2026-12-04T20:00:00)", notify={"digest": True})
+        play.run(hours=72)
+        assert len([subject for subject in play.subjects() if subject.startswith("[patch] DIGEST")]) == 2

@@ -98,7 +98,9 @@ def test_a_run_comes_to_its_end_and_leaves_its_report_in_the_bucket(world: Local
     assert point["expected"] > 0
     found = {one["what"]: one for one in run(world, PATCHTIDE, "doctor", "--output", "json", code=1)}
     assert found["alarms"]["state"] == found["bucket"]["state"] == found["Patchtide-PatchFleet"]["state"] == "ok"
-    assert found["subscriptions"]["state"] == "fail"  # nobody is subscribed to a world of one's own
+    assert (
+        found["AlertsTopic"]["state"] == found["AlarmsTopic"]["state"] == "fail"
+    )  # nobody is subscribed to a world of one's own
     objects = run(world, AWS, "s3api", "list-objects-v2", "--bucket", found["bucket"]["said"], "--output", "json")
     keys = {one["Key"] for one in objects["Contents"]}
     assert {f"runs/short/{point['run']}/{name}" for name in ("report.html", "SHA256SUMS")} <= keys

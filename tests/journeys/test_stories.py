@@ -138,6 +138,7 @@ STORIES: Mapping[str, Story] = {
         items=[rings()],
         states=["succeeded"],
         told=[
+            "TOMORROW web",
             "STARTED web wave canary",
             "WAVE OK web wave canary",
             "STARTED web wave early",
@@ -154,7 +155,13 @@ STORIES: Mapping[str, Story] = {
         items=[rings()],
         fleet=troubled(b_1=Behaviour.DISK_FULL),
         states=["halted"],
-        told=["STARTED web wave canary", "WAVE OK web wave canary", "STARTED web wave early", "HALTED web"],
+        told=[
+            "TOMORROW web",
+            "STARTED web wave canary",
+            "WAVE OK web wave canary",
+            "STARTED web wave early",
+            "HALTED web",
+        ],
         says={"HALTED web": "Halted: wave early: 1 of 1 failed or unverified; gate allows 0."},
         patched=["a-1", "b-1"],
         starts=2,

@@ -199,7 +199,7 @@ def test_every_alarm_says_what_to_do_and_tells_the_people_on_call() -> None:
     alarms = of_type("AWS::CloudWatch::Alarm")
     for alarm in alarms.values():
         assert len(alarm["AlarmDescription"]) > 40
-        assert alarm["AlarmActions"] == [{"Ref": "AlertsTopic"}]
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmsTopic"}]
 
 
 def test_somebody_is_told_of_every_dead_letter_every_error_and_of_silence() -> None:
@@ -237,7 +237,7 @@ def watched_resource(alarm: dict[str, Any]) -> str:
 def test_alarms_may_publish_to_the_encrypted_topic() -> None:
     topic = [
         statement
-        for statement in RESOURCES["AlertsTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        for statement in RESOURCES["AlarmsTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Allow"
     ]
     key = RESOURCES["AlertsKey"]["Properties"]["KeyPolicy"]["Statement"]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SKEW = timedelta(seconds=60)
 RUNBOOKS = ("Patchtide-PatchFleet", "Patchtide-PatchInstance", "Automation-RunPatchBaseline")
+TOPICS = ("AlertsTopic", "AlarmsTopic")
 DEAD_LETTERS = ("CollectorDeadLetters", "ReporterDeadLetters", "IntakeDeadLetters", "TickDeadLetters")
 State = Literal["ok", "warn", "fail", "unknown"]
 
@@ -126,18 +127,17 @@ class Health:
             yield Finding(name, "fail" if count else "ok", f"{count} messages", fix)
 
     def _subscriptions(self) -> Iterator[Finding]:
-        with asking("list the subscriptions"):
-            pages = self.sns.get_paginator("list_subscriptions_by_topic").paginate(
-                TopicArn=self.resource("AlertsTopic")
-            )
-            found = [one for page in pages for one in page["Subscriptions"]]
-        waiting = [one for one in found if one["SubscriptionArn"] in ("PendingConfirmation", "Deleted")]
-        heard = len(found) - len(waiting)
-        for one in waiting:
-            fix = "answer the mail that asks to confirm, or subscribe anew"
-            yield Finding("subscription", "warn", f"{one['Endpoint']} is {one['SubscriptionArn']}", fix)
-        fix = "" if heard else "subscribe whoever is on call to AlertsTopic, and confirm it"
-        yield Finding("subscriptions", "ok" if heard else "fail", f"{heard} confirmed", fix)
+        for topic in TOPICS:
+            with asking(f"list the subscriptions of {topic}"):
+                pages = self.sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=self.resource(topic))
+                found = [one for page in pages for one in page["Subscriptions"]]
+            waiting = [one for one in found if one["SubscriptionArn"] in ("PendingConfirmation", "Deleted")]
+            heard = len(found) - len(waiting)
+            for one in waiting:
+                fix = "answer the mail that asks to confirm, or subscribe anew"
+                yield Finding(topic, "warn", f"{one['Endpoint']} is {one['SubscriptionArn']}", fix)
+            fix = "" if heard else f"subscribe whoever is on call to {topic}, and confirm it"
+            yield Finding(topic, "ok" if heard else "fail", f"{heard} confirmed", fix)
 
     def _runbooks(self) -> Iterator[Finding]:
         for name in RUNBOOKS:

@@ -21,6 +21,8 @@
 | `location#<account>#<region>` | `holds` | which run has which instances to itself |
 | `history#<campaign>` | `run#<instant>#<run>` | a run's totals, for years |
 | `history#<campaign>` | `account#<account>#<instant>#<run>` | the same of one account |
+| `digest` | `run#<run>` | a line for the next digest |
+| `service` | `digest` | in the `due` index while there are such lines |
 | `service` | `pause` | whether anything may start at all |
 | `service` | `inflight`, `slot#<token>` | how many instances are being patched, and by which executions |
 
@@ -57,6 +59,7 @@ from patchtide.core.view import Dossier
 
 ACTIONS = 100  # DynamoDB's limit for one transaction
 TRIES = 5
+DIGEST_AT = 8  # o'clock, UTC
 HISTORY = timedelta(days=5 * 366)  # points of the trend outlive the rows they were counted from
 LONGEST_RUN = timedelta(
     days=60
@@ -432,6 +435,30 @@ class Runs:
         """The patches that count against each instance: its row's key spelled out, and the patches."""
         for item in self.table.under(f"run#{run}", "patches#"):
             yield _row(item), value(item, tuple[Patch, ...])
+
+    def jot(self, run: str, line: str, now: datetime) -> None:
+        """Keep a line for the next digest, which is due at DIGEST_AT. Once: a second time changes nothing."""
+        due = now.replace(hour=DIGEST_AT, minute=0, second=0, microsecond=0)
+        due = due if due > now else due + timedelta(days=1)
+        rows = [
+            self.table.put({"pk": "digest", "sk": f"run#{run}", "line": line}),
+            self.table.put({"pk": "service", "sk": "digest", "due": "notice", "dueAt": moment(due)}),
+        ]
+        self.table.transact(f"jot down {run}", rows)
+
+    def jotted(self) -> tuple[tuple[str, str], ...]:
+        """The lines for the next digest, each with its run."""
+        return tuple((str(i["sk"]).removeprefix("run#"), str(i["line"])) for i in self.table.under("digest", "run#"))
+
+    def digested(self, runs: Iterable[str], now: datetime) -> None:
+        """The lines of these runs were told; what came after them is due on another day."""
+        gone = [self.table.delete({"pk": "digest", "sk": f"run#{run}"}) for run in runs]
+        done = self.table.update(
+            {"pk": "service", "sk": "digest"}, "REMOVE due, dueAt", {":now": moment(now)}, "dueAt <= :now"
+        )
+        for one in [*gone, done]:
+            with suppress(Overtaken):  # somebody else told them
+                self.table.transact("settle the digest", [one])
 
     def remember(self, points: Iterable[Point]) -> None:
         """Keep points of the trend for HISTORY. Once: a second time changes nothing."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from patchtide.core.campaign import Campaign
+from patchtide.core.campaign import Campaign, Notify
 from patchtide.core.causes import FIXES
 from patchtide.core.gate import compliance, errors
 from patchtide.core.orders import spoken
@@ -29,11 +30,12 @@ from patchtide.core.tally import Tally
 
 Severity = Literal["INFO", "WARNING", "CRITICAL"]
 Status = Literal["info", "triggered", "resolved"]
-Audience = Literal["oncall", "owner"]
+Audience = Literal["oncall", "owner", "archive"]
 SCHEMA = "patchtide.alert/1"
 WIDTH = 72
 MAX_BODY = 32_000
 EXAMPLES = 3
+MAX_TOLD = 200  # runs that a digest names
 ENDING = timedelta(days=14)  # before its last day an exception is news
 MAX_CAUSES = len(Cause)  # a closed list, so all of them fit
 
@@ -67,6 +69,7 @@ class Briefing:
     warnings: tuple[str, ...] = ()
     wave_name: str = ""
     about: str = ""
+    notify: Notify = field(default_factory=Notify)
 
     @property
     def wave(self) -> WaveRun:
@@ -161,10 +164,74 @@ def compose(kind: AlertKind, wave: str, about: str, briefing: Briefing) -> Alert
         run=run.id,
         subject=_subject(subject),
         body=_body(
-            [*lines, *_report(kind, run)], f"Why this mail: severity={severity}, event=run.{kind}, run={run.id}"
+            [*lines, *_report(kind, run), *_runbook(briefing.notify)],
+            f"Why this mail: severity={severity}, event=run.{kind}, run={run.id}",
         ),
         status=_status(kind, severity),
         facts=_facts(replace(briefing, wave_name=wave, about=about)),
+        audience="archive" if severity == "INFO" and briefing.notify.digest else "oncall",
+    )
+
+
+def _runbook(notify: Notify) -> Iterator[str]:
+    if notify.runbook:
+        yield from ("", f"Runbook: {notify.runbook}")
+
+
+def slice_of(kind: AlertKind, account: str, rows: Iterable[Mapping[str, str]], briefing: Briefing) -> Alert:
+    """What went wrong in one account alone, for whoever follows it."""
+    run, rows = briefing.run, tuple(rows)
+    causes = Counter(row["cause"] for row in rows)
+    cause, count = causes.most_common(1)[0]
+    example = next(row for row in rows if row["cause"] == cause)
+    lines = [
+        f"{_some(len(rows))} of account {account} did not come out right.",
+        "ACTION: fix the causes below; the next run tries again.",
+        "Nothing is still changing: the run is over.",
+        f"Top cause: {count}x {cause}: {example['sentence']}",
+        f"All of it: patchtide compliance report {run.id}",
+        *_causes_of(causes.most_common(), {one: [row for row in rows if row["cause"] == one] for one in causes}),
+        *_runbook(briefing.notify),
+    ]
+    severity: Severity = "WARNING"
+    return Alert(
+        id=f"{run.id}/{kind}/{account}",
+        event=f"account.{kind}",
+        severity=severity,
+        campaign=run.campaign,
+        run=run.id,
+        subject=_subject(
+            f"[patch] YOURS {run.campaign}: {_some(len(rows))} of account {account}, {_count(len(causes), 'cause')}"
+        ),
+        body=_body(
+            lines, f"Why this mail: severity={severity}, event=account.{kind}, audience=owner, account={account}"
+        ),
+        facts={"accounts": [account], "instances": len(rows), "causes": dict(causes)},
+        audience="owner",
+    )
+
+
+def digest(lines: Iterable[str], day: datetime) -> Alert:
+    """What asked for nothing since the last digest, in one message."""
+    told = list(lines)
+    body = [
+        f"{_count(len(told), 'run')} ended as they should since yesterday.",
+        "ACTION: none.",
+        "Nothing of them is still changing.",
+        "No problem is known of them: what went wrong was told as it happened.",
+        "Look: patchtide compliance summary",
+        "",
+        *(f" {line}" for line in told[:MAX_TOLD]),
+        *([f" ... and {len(told) - MAX_TOLD} more"] if len(told) > MAX_TOLD else []),
+    ]
+    return Alert(
+        id=f"service/digest/{day:%Y%m%d}",
+        event="service.digest",
+        severity="INFO",
+        campaign="",
+        run="",
+        subject=_subject(f"[patch] DIGEST {day:%a %d %b}: {_count(len(told), 'run')} came out well"),
+        body=_body(body, "Why this mail: severity=INFO, event=service.digest"),
     )
 
 
@@ -733,7 +800,11 @@ def _counts(at: Briefing) -> str:
 
 
 def _some(instances: int) -> str:
-    return f"{instances} {'instance' if instances == 1 else 'instances'}"
+    return _count(instances, "instance")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _counts_of(tally: Tally) -> str:
@@ -764,13 +835,16 @@ def _top_cause(at: Briefing) -> str:
 
 
 def _causes(at: Briefing) -> Iterator[str]:
-    causes = at.causes()
+    yield from _causes_of(at.causes(), at.examples)
+
+
+def _causes_of(causes: Sequence[tuple[str, int]], examples: Mapping[str, Sequence[Mapping[str, str]]]) -> Iterator[str]:
     if not causes:
         return
     yield from ("", "CAUSES")
     for cause, count in causes[:MAX_CAUSES]:
         yield f" {count}x {cause}  fix: {FIXES.get(Cause(cause), '')}"
-        rows = at.examples.get(cause, ())
+        rows = examples.get(cause, ())
         for row in rows[:EXAMPLES]:
             name = f" ({row['name']})" if row.get("name") else ""
             yield f"    {row['account']} {row['region']} {row['instance']}{name}"

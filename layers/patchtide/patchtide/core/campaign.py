@@ -115,6 +115,16 @@ class PatchException:
 
 
 @dataclass(frozen=True)
+class Notify:
+    """How people hear of a campaign's runs. With `owners`, whoever follows an account also gets what went wrong in it alone; with
+    `digest`, what asks for nothing is told once a day; `runbook` is a link that stands in every mail."""
+
+    owners: bool = False
+    digest: bool = False
+    runbook: str = ""
+
+
+@dataclass(frozen=True)
 class Campaign:
     """One valid version of what people want patched.
 
@@ -148,6 +158,7 @@ class Campaign:
     freeze_files: tuple[str, ...] = ()
     on_calendar_closed: WhenClosed = "skip"
     exceptions: tuple[PatchException, ...] = ()
+    notify: Notify = field(default_factory=Notify)
 
     @property
     def approval(self) -> bool:

@@ -30,6 +30,7 @@ from patchtide.core.campaign import (
     INSTANCE_RUNBOOK,
     Campaign,
     Freeze,
+    Notify,
     PatchException,
     Runbook,
     Target,
@@ -52,6 +53,7 @@ from patchtide.core.fields import (
     Expression,
     Freezes,
     Given,
+    Link,
     Most,
     Name,
     Offset,
@@ -206,6 +208,18 @@ class ExceptionDocument(_Document):
     ticket: Text = Field("", description="the change it belongs to, for people", examples=["CHG0012345"])
 
 
+class NotifyDocument(_Document):
+    """How people hear of a campaign's runs."""
+
+    model_config = ConfigDict(title="Notify")
+
+    owners: bool = Field(False, description="whether each account that has failures is also told of its own alone")
+    digest: bool = Field(False, description="whether what asks for nothing is told once a day instead of as it happens")
+    runbook: Link = Field(
+        "", description="a link that stands in every mail", examples=["https://wiki.example.com/patching"]
+    )
+
+
 class CampaignDocument(_Document):
     """A Patchtide campaign: what to patch, where, when and how fast."""
 
@@ -335,6 +349,9 @@ class CampaignDocument(_Document):
             ]
         ],
     )
+    notify: NotifyDocument | None = Field(
+        None, description="how people hear of its runs", examples=[{"owners": True, "digest": True}]
+    )
     waves: Annotated[list[WaveDocument], Field(min_length=1, max_length=20)] | None = Field(
         None,
         description="up to 20 waves, in the order in which they run",
@@ -386,6 +403,7 @@ _WITHIN = {
     "waves": _Part("a wave", WaveDocument),
     "gate": _Part("a gate", GateDocument),
     "exceptions": _Part("an exception", ExceptionDocument),
+    "notify": _Part("notify", NotifyDocument),
 }
 
 # Of what somebody wrote, as much is told as they can read; and of what nobody can have written, as much is read as an item can hold.
@@ -554,7 +572,7 @@ _PATTERN_HINTS = {
     "installOverrideList": "Write s3://bucket/key or https://…, without quotes, blanks or $",
     "snapshotId": "Write a UUID, or leave it out: Patchtide makes one per wave",
     "runbookParameters": "Write the parameter's name as the runbook declares it",
-    "runbook": "Write the name of a runbook of the hub's account; 3 to 128 of letters, digits, _ - and .",
+    "runbook": "Write the name of a runbook of the hub's account, 3 to 128 of letters, digits, _ - and .; in notify, an https:// link",
     "runbookVersion": "Write $DEFAULT, $LATEST or a number",
     "targetParameterName": "Write the runbook's parameter that takes the instance id, e.g. InstanceId",
     "executionRoleName": "Write the role's name, not its ARN",
@@ -564,6 +582,7 @@ _MAP_HINTS = {
     "waves": "Write its fields, e.g. name: canary",
     "gate": "Write its fields, e.g. maxErrors: 0",
     "exceptions": "Write its fields: targets or accounts, reason, approvedBy and expires",
+    "notify": "Write its fields, e.g. owners: true",
     "runbookParameters": "Write the parameters by their names, e.g. Ticket: CHG0012345",
 }
 
@@ -1008,4 +1027,5 @@ def _campaign(draft: CampaignDocument) -> Campaign:
             )
             for one in draft.exceptions
         ),
+        notify=Notify(draft.notify.owners, draft.notify.digest, draft.notify.runbook) if draft.notify else Notify(),
     )

@@ -341,6 +341,7 @@ _PercentText = Annotated[float, Field(ge=0, le=100)] | Annotated[str, Field(patt
 _CalendarText = Annotated[str, Field(pattern=f"^{CALENDAR}$")]
 
 Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_clean)]
+Link = Annotated[str, StringConstraints(max_length=300, pattern=r"^$|^https://[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$")]
 Given = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(_clean)]
 Account = Annotated[str, BeforeValidator(_account, json_schema_input_type=_AccountText)]
 AccountId = Annotated[

@@ -76,7 +76,7 @@ class Registry(Protocol):
         """Keep what people were told of it."""
 
     def notices(self, now: datetime) -> Iterator[str]:
-        """The campaigns of whose next run people should hear by now."""
+        """The campaigns of whose next run people should hear by now; and SERVICE, when a digest is due."""
 
     def noticed(self, campaign: str) -> None:
         """People need not hear of the campaign's next run any more."""
@@ -162,6 +162,15 @@ class Runs(Protocol):
 
     def patches(self, run: str) -> Iterator[tuple[Mapping[str, str], tuple[Patch, ...]]]:
         """The patches that count against each instance, with where it is."""
+
+    def jot(self, run: str, line: str, now: datetime) -> None:
+        """Keep a line for the next digest. Once: a second time changes nothing."""
+
+    def jotted(self) -> tuple[tuple[str, str], ...]:
+        """The lines for the next digest, each with its run."""
+
+    def digested(self, runs: Iterable[str], now: datetime) -> None:
+        """The lines of these runs were told; what came after them is due on another day."""
 
     def remember(self, points: Iterable[Point]) -> None:
         """Keep points of the trend, for as long as anybody may ask. Once: a second time changes nothing."""

@@ -6,13 +6,14 @@ The poller publishes and never starts; the dispatcher starts and never publishes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 
 from patchtide.core.advance import TERMINAL
-from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose, notice, overdue, switched
+from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose, digest, notice, overdue, slice_of, switched
+from patchtide.core.campaign import Campaign, Notify
 from patchtide.core.commands import (
     AnswerOrder,
     AskEvidence,
@@ -33,7 +34,7 @@ from patchtide.core.outcome import Cause, Outcome, Result
 from patchtide.core.pause import SERVICE
 from patchtide.core.request import locations_of
 from patchtide.core.roster import Inquiry, LocationState
-from patchtide.core.run import LATE, PATIENCE, PREPARE_LEAD, STOP_GRACE, VISIBLE, Execution, Run
+from patchtide.core.run import LATE, PATIENCE, PREPARE_LEAD, STOP_GRACE, VISIBLE, AlertKind, Execution, Run
 from patchtide.core.seen import Closed, Looked, Missed, OrderTold, Published, Seen, Told
 from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
@@ -52,6 +53,8 @@ from patchtide.flow.cloud import (
 from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.step import step
 
+SLICED: tuple[AlertKind, ...] = ("failed", "halted", "incomplete", "stopped")  # that owners of accounts hear of, too
+MAX_ROWS = 2000  # that slices are made of
 NEWS = timedelta(hours=1)  # after its time a notice is none
 EVERY = 2  # minutes between two looks at what nobody opens
 NOT_FOUND = "AutomationExecutionNotFoundException"
@@ -82,7 +85,9 @@ def poll(at: Poller) -> None:
     if at.now().minute % EVERY == 0:
         waiting = list(at.registry.due(at.now() - LATE + PREPARE_LEAD))
         failed += each(waiting, lambda campaign: _notice_silence(campaign, at), at.now, until)
-    failed += each(list(at.registry.notices(at.now())), lambda campaign: _announce(campaign, at), at.now, until)
+    notices = list(at.registry.notices(at.now()))
+    failed += each([SERVICE] if SERVICE in notices else [], lambda _: _digest(at), at.now, until)
+    failed += each([one for one in notices if one != SERVICE], lambda one: _announce(one, at), at.now, until)
     failed += each([run for run in due if run != SERVICE], lambda run: advance(run, at), at.now, until)
     if failed:
         raise TickFailed(failed)
@@ -124,6 +129,19 @@ def _tell_of_switch(at: Poller) -> None:
     at.switch.keep(pause, noted)  # so that a second worker leaves it alone
     at.alerts.publish(switched(noted, at.now()))
     at.switch.keep(noted, noted.known())
+
+
+def _digest(at: Poller) -> None:
+    """What asked for nothing is told together."""
+    jotted, day = at.runs.jotted(), at.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    if jotted and not at.registry.note(SERVICE, "digest", day, at.now(), PATIENCE):
+        return  # somebody is about to tell them
+    alert = digest((line for _, line in jotted), at.now())
+    if jotted:
+        at.alerts.publish(alert)
+    at.runs.digested((run for run, _ in jotted), at.now())
+    if jotted:
+        at.registry.keep_note(SERVICE, "digest", day, alert)
 
 
 def advance(run_id: str, at: Poller) -> None:
@@ -286,18 +304,37 @@ def _give_up(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
 
 
 def _publish(run: Run, command: Publish, at: Poller) -> Iterator[Seen]:
-    alert = compose(command.kind, command.wave, command.about, _briefing(run, at))
+    briefing = _briefing(run, at)
+    alert = compose(command.kind, command.wave, command.about, briefing)
     # Who died after telling, and before it could say so, has told all the same.
     if not at.runs.has_alert(run.id, alert):
         at.alerts.publish(alert)
         at.runs.keep_alert(run.id, alert, at.now())
         if command.kind in TERMINAL.values():
             at.telemetry.ended(run)
+    if alert.audience == "archive" and command.kind in TERMINAL.values():
+        at.runs.jot(run.id, f"{run.scheduled_at:%Y-%m-%d %H:%MZ} {alert.subject.removeprefix('[patch] ')}", at.now())
+    if briefing.notify.owners and command.kind in SLICED:
+        _publish_slices(run, command.kind, briefing, at)
     yield Published((command.kind, command.wave, command.about))
 
 
+def _publish_slices(run: Run, kind: AlertKind, briefing: Briefing, at: Poller) -> None:
+    """Each account that has failures is told of its own alone, once."""
+    by_account: dict[str, list[Mapping[str, str]]] = {}
+    for row in at.runs.problems(run.id, "instance#", MAX_ROWS):
+        if row.get("cause") != Cause.EXCEPTED:
+            by_account.setdefault(row["account"], []).append(row)
+    for account, rows in sorted(by_account.items()):
+        alert = slice_of(kind, account, rows, briefing)
+        if not at.runs.has_alert(run.id, alert):
+            at.alerts.publish(alert)
+            at.runs.keep_alert(run.id, alert, at.now())
+
+
 def _briefing(run: Run, at: Poller) -> Briefing:
-    bare = Briefing(run, _timezone(run, at))
+    spec = _spec(run, at)
+    bare = Briefing(run, spec.timezone if spec else "UTC")
     causes = [cause for cause, _ in bare.causes()[:MAX_CAUSES]]
     return Briefing(
         run,
@@ -305,15 +342,16 @@ def _briefing(run: Run, at: Poller) -> Briefing:
         examples={cause: at.runs.problems(run.id, f"instance#{cause}#", EXAMPLES) for cause in causes},
         unreachable=at.runs.problems(run.id, "location#", 20) if bare.out_of_reach else (),
         warnings=tuple(_warnings(run)),
+        notify=spec.notify if spec else Notify(),
     )
 
 
-def _timezone(run: Run, at: Poller) -> str:
-    """The campaign's zone; UTC where its version cannot be read, since people must be told all the same."""
+def _spec(run: Run, at: Poller) -> Campaign | None:
+    """The run's version of its campaign; None where it cannot be read, since people must be told all the same."""
     try:
-        return at.registry.spec(run.campaign, run.spec).timezone
+        return at.registry.spec(run.campaign, run.spec)
     except Refused:
-        return "UTC"
+        return None
 
 
 def _warnings(run: Run) -> Iterator[str]:
