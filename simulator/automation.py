@@ -24,6 +24,7 @@ import time_machine
 from simulator.clock import Event
 from simulator.documents import REFERENCE, Document, Version, bind
 from simulator.fleet import AUTOMATION, EXECUTION_ROLE, Node, Ping
+from simulator.powers import document_arn, runbook_arns
 from simulator.protocol import BrokenDoubleError, Caller, Checker, Params, ServiceError, present, service_model
 from simulator.runcommand import Command, Origin, limit
 
@@ -116,6 +117,12 @@ class Execution:
         while root.parent is not None:
             root = root.parent
         return Origin(root.id, root.tags.get(RUN_TAG))
+
+    @property
+    def acts_as(self) -> str:
+        """Whose rights its own acts have: those of the role that its runbook names, or of whoever started it."""
+        role = assume_role(self.version, self.parameters)
+        return role or self.executed_by
 
     @property
     def current(self) -> Step | None:
@@ -254,6 +261,28 @@ class Automation:
             request=params,
             executed_by=caller.arn,
             started_at=self.world.clock.now,
+        )
+
+    def check_start(
+        self, by: str, document: Document, version: Version, given: Params, account: str, region: str
+    ) -> None:
+        """Refuse a child that whoever starts it may not start, or may not lend that role to."""
+        powers = self.world.powers
+        lent = given.get("AutomationAssumeRole", ()) if "AutomationAssumeRole" in version.parameters else ()
+        asked: list[tuple[str, list[str], dict[str, str]]] = [
+            ("ssm:StartAutomationExecution", runbook_arns(document.name, str(version.number), account, region), {}),
+            *(("iam:PassRole", [role], {"iam__passedtoservice": AUTOMATION}) for role in lent if role),
+        ]
+        for action, resources, context in asked:
+            if not powers.may(by, action, resources, region, **context):
+                raise denied(by, action, resources)
+
+    def plays_role(self, execution: Execution) -> bool:
+        """Whether the role that the execution's runbook names trusts Automation of that account."""
+        role = assume_role(execution.version, execution.parameters)
+        source = f"arn:aws:ssm:{execution.region}:{execution.account}:automation-execution/{execution.id}"
+        return not role or self.world.powers.trusted(
+            role, AUTOMATION, aws__sourceaccount=execution.account, aws__sourcearn=source
         )
 
     def _runbook(self, caller: Caller, params: Params) -> tuple[Document, Version]:
@@ -548,6 +577,7 @@ class Locations:
             Mode="Auto",
         )
         by = f"arn:aws:sts::{pair.account}:assumed-role/{role}/Automation-{execution.id}"
+        self._automation.check_start(by, document, version, given, pair.account, pair.region)
         try:
             return self._automation.child(
                 execution, pair.step.id, (pair.account, pair.region), document, version, given, handed, by
@@ -557,8 +587,10 @@ class Locations:
 
     def _check_reach(self, pair: Pair, role: str, arn: str) -> None:
         execution = self._execution
-        principal = assume_role(execution.version, execution.parameters) or execution.executed_by
+        principal, powers = execution.acts_as, self._world.powers
         if not self._world.organization.trusts(pair.account, role, principal):
+            raise _unassumable(arn)
+        if not powers.may(principal, "sts:AssumeRole", [arn], execution.region) or not powers.trusted(arn, principal):
             raise _unassumable(arn)
         if not self._world.organization.enabled(pair.account, pair.region):
             raise ServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")
@@ -626,6 +658,57 @@ class Locations:
         self._world.clock.after(5, self._finish)
 
 
+def denied(by: str, action: str, resources: Sequence[str]) -> ServiceError:
+    """What AWS says to who may not."""
+    return ServiceError(
+        "AccessDeniedException", f"User: {by} is not authorized to perform: {action} on resource: {resources[0]}", 403
+    )
+
+
+def check_finding(world: World, execution: Execution, key: str, values: Sequence[str]) -> None:
+    """Refuse to look for targets for whom may not look."""
+    if not world.powers.limited:
+        return
+    account, region, by = execution.account, execution.region, execution.acts_as
+    asked: list[tuple[str, list[str]]] = []
+    if key.startswith(("tag", "resource-groups", "ResourceGroup")):
+        asked.append(("tag:GetResources", ["*"]))
+    if key in ("ResourceGroup", "resource-groups:Name"):
+        asked += [
+            (
+                "resource-groups:ListGroupResources",
+                [f"arn:aws:resource-groups:{region}:{account}:group/{one}" for one in values],
+            ),
+            ("cloudformation:DescribeStacks", [f"arn:aws:cloudformation:{region}:{account}:stack/web/1"]),
+            ("cloudformation:ListStackResources", [f"arn:aws:cloudformation:{region}:{account}:stack/web/1"]),
+            ("ec2:DescribeInstances", ["*"]),
+        ]
+    for action, resources in asked:
+        if not world.powers.may(by, action, resources, region):
+            raise denied(by, action, resources)
+
+
+def check_sending(world: World, execution: Execution, request: Params) -> None:
+    """Refuse a command that the execution's role may not send: to each of the nodes, and with this document."""
+    if not world.powers.limited:
+        return
+    account, region, by = execution.account, execution.region, execution.acts_as
+    for target in request.get("Targets", ()):
+        check_finding(world, execution, target["Key"], target.get("Values", ()))
+    looked: list[tuple[str, list[str], dict[str, str]]] = [
+        ("ssm:SendCommand", [document_arn(request["DocumentName"], account, region)], {}),
+        ("ssm:DescribeInstanceInformation", ["*"], {}),
+        ("ssm:ListCommands", ["*"], {}),
+        ("ssm:ListCommandInvocations", ["*"], {}),
+    ]
+    for node in world.commands.found(account, region, request):
+        tags = {f"ssm__resourcetag/{name.lower()}": value for name, value in node.tags.items()}
+        looked.append(("ssm:SendCommand", [node.arn], tags))
+    for action, resources, context in looked:
+        if not world.powers.may(by, action, resources, region, **context):
+            raise denied(by, action, resources)
+
+
 def _unassumable(arn: str) -> ServiceError:
     return ServiceError("AccessDenied", f"The execution role {arn} in the target location is unable to be assumed.")
 
@@ -662,6 +745,7 @@ class Targets:
         organization, execution = self._world.organization, self._execution
         nodes = organization.nodes_at(execution.account, execution.region)
         key, values = target["Key"], target.get("Values", [])
+        check_finding(self._world, execution, key, values)
         match key.partition(":"):
             case ("ParameterValues", "", ""):
                 return list(values)
@@ -696,6 +780,7 @@ class Targets:
         location = (execution.account, execution.region)
         given = execution.given | {name: [step.name]}
         try:
+            self._automation.check_start(execution.acts_as, execution.document, execution.version, given, *location)
             child = self._automation.child(
                 execution,
                 step.name,
@@ -788,6 +873,10 @@ class Runbook:
 
     def begin(self) -> None:
         """Enter the first step."""
+        if not self._automation.plays_role(self._execution):
+            sentence = f"Unable to assume the role {self._execution.acts_as}: its trust policy does not let Automation."
+            self._automation.end(self._execution, "Failed", sentence)
+            return
         self._execution.outputs = self._outputs()
         self._enter(self._execution.steps[0])
 
@@ -951,6 +1040,7 @@ class Runbook:
             raise StepFailure(f"Command request failed: {'; '.join(wrong)}")
         execution = self._execution
         try:
+            check_sending(self._world, execution, request)
             command = self._world.commands.send(execution.account, execution.region, request, execution.origin)
         except ServiceError as error:
             raise StepFailure(f"{error.code}: {error.message}") from None

@@ -411,6 +411,12 @@ def access_key(headers: Mapping[str, str]) -> str | None:
     return scope[0] if scope else None
 
 
+def signed_for(headers: Mapping[str, str]) -> str | None:
+    """The Region that the request is signed for."""
+    scope = _scope(headers)
+    return scope[1] if scope else None
+
+
 # --- pages and absent values -------------------------------------------------------------------------------------------
 
 

@@ -178,7 +178,7 @@ class RunCommand:
             parameters = bind(document.version(params.get("DocumentVersion")).parameters, params.get("Parameters", {}))
         except ValueError as error:
             raise ServiceError("InvalidParameters", str(error)) from None
-        nodes = self._targets(account, region, params)
+        nodes = self.found(account, region, params)
         command = Command(
             id=self._world.new_id("command"),
             account=account,
@@ -200,7 +200,7 @@ class RunCommand:
             command.expiry = self._world.clock.after(lasts, lambda: self._expire(command))
         return command
 
-    def _targets(self, account: str, region: str, params: Params) -> list[Node]:
+    def found(self, account: str, region: str, params: Params) -> list[Node]:
         """The nodes that SSM knows and that every target names."""
         known = [
             node

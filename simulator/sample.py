@@ -23,7 +23,7 @@ REGIONS = ("eu-west-1", "eu-west-2")
 READ_ROLE = "Patchtide-Collector"
 SPOKE_PARAMETERS = {
     "AdministrationRoleArn": f"arn:aws:iam::{HUB}:role/{ADMINISTRATION_ROLE}",
-    "CollectorRoleArn": f"arn:aws:iam::{HUB}:role/CollectorRole",
+    "CollectorRoleArn": f"arn:aws:iam::{HUB}:role/patchtide-collector",
     "HomeRegion": REGIONS[0],
 }
 ONBOARDED: dict[str, tuple[str, ...] | None] = {EXECUTION_ROLE: None, READ_ROLE: None}

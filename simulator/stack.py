@@ -23,6 +23,8 @@ import boto3
 
 from patchtide.aws import clients
 from patchtide.core.pause import SERVICE
+from simulator.judge import Judge
+from simulator.powers import Guarded, Policies
 from simulator.template import ROOT, Feed, Schedule, Stream, Template, load
 from simulator.wire import Wire
 from simulator.world import World
@@ -83,6 +85,8 @@ class Stack:
         self._drained: dict[str, int] = {}
         self._again: set[str] = set()
         self.invocations = 0
+        self.running = ""
+        self._principals: dict[str, str] = {}
         self.failures: list[str] = []
         with wire.quiet():
             self._deploy()
@@ -100,6 +104,8 @@ class Stack:
                 return f"arn:aws:sqs:{region}:{account}:{resource}"
             case "AWS::S3::Bucket", "":
                 return f"patchtide-{account}-{resource.lower()}"
+            case "AWS::S3::Bucket", "Arn":
+                return f"arn:aws:s3:::patchtide-{account}-{resource.lower()}"
             case "AWS::SNS::Topic", _:
                 return f"arn:aws:sns:{region}:{account}:{resource}"
             case "AWS::IAM::Role", "Arn":
@@ -175,7 +181,11 @@ class Stack:
             if function not in self._modules:
                 self._modules[function] = self._open(function)
             handler: Callable[[Any, Any], Any] = self._modules[function].handler
-            return handler(json.loads(json.dumps(event)), Context(function))
+            self.running = function
+            try:
+                return handler(json.loads(json.dumps(event)), Context(function))
+            finally:
+                self.running = ""
 
     def _open(self, function: str) -> ModuleType:
         folder, handler = self.template.code(function)
@@ -187,6 +197,26 @@ class Stack:
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
         return module
+
+    def guard(self, judge: Judge, spoke: Mapping[str, str]) -> Policies:
+        """From here on every function has the rights of its own role, every role that it assumes those of the spoke's template, with
+        these parameters, and Automation those of the roles that it plays. Tells what was asked."""
+        powers = Policies(self.template, self.world.organization, spoke, judge)
+        self.world.powers = powers
+        self.wire.before.append(Guarded(powers, self._principal, self.wire.caller, self.world.organization.id))
+        return powers
+
+    def _principal(self) -> str:
+        """Whose rights a call has that is signed with the function's own keys; nobody's when no function is at work."""
+        if not self.running:
+            return ""
+        if self.running in self._principals:
+            return self._principals[self.running]
+        role = str(self.template.resolve(self.template.resources[self.running]["Properties"]["Role"])).rpartition("/")[
+            2
+        ]
+        found = f"arn:aws:sts::{self.template.account}:assumed-role/{role}/{self.running}"
+        return self._principals.setdefault(self.running, found)
 
     def restart(self) -> None:
         """Forget every warm function, as after a deployment or a kill."""

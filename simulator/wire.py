@@ -36,6 +36,7 @@ from moto.core.models import botocore_stubber
 from simulator.clock import Clock
 from simulator.protocol import (
     BrokenDoubleError,
+    Caller,
     Door,
     Reply,
     Request,
@@ -43,6 +44,7 @@ from simulator.protocol import (
     access_key,
     encode_error,
     service_model,
+    signed_for,
 )
 from simulator.world import World
 
@@ -175,6 +177,14 @@ class Wire(AbstractContextManager["Wire"]):
         for note in list(self.after):
             note(call)
         return response
+
+    def caller(self, call: Call) -> Caller:
+        """Who signed a call, and for which Region."""
+        key = access_key(call.headers) or self.world.organization.hub
+        identity = self.world.identities.of(key)
+        if identity is None:
+            raise BrokenDoubleError(f"nobody has the key {key}")
+        return Caller(identity.account, signed_for(call.headers) or self.world.hub_region, identity.arn, key)
 
     def _performed(self, request: AWSPreparedRequest) -> AWSResponse:
         headers = _headers(request)

@@ -15,6 +15,7 @@ from simulator.automation import RUN_TAG, Automation
 from simulator.clock import Clock
 from simulator.documents import Library
 from simulator.fleet import FORGOTTEN_AFTER, Behaviour, Node, Organization, Ping, State
+from simulator.powers import Powers
 from simulator.protocol import Identities, Service
 from simulator.runcommand import Delivery, Origin, RunCommand
 from simulator.services import all_services
@@ -101,6 +102,7 @@ class World:
         self.switches = switches or Switches()
         self.hub_region = hub_region or organization.regions[0]
         self.identities = Identities()
+        self.powers = Powers()
         self.documents = Library(clock)
         self.calendars: dict[tuple[str, str, str], Calendar] = {}
         self.target_groups: dict[str, dict[str, tuple[str, datetime]]] = {}

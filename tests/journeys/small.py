@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from patchtide.aws import clients
@@ -21,6 +22,8 @@ from simulator import sample
 from simulator.clock import PacedClock
 from simulator.demo import put
 from simulator.fleet import Behaviour, Organization
+from simulator.judge import Judge
+from simulator.powers import Policies
 from simulator.proof.faults import Killed
 from simulator.stack import Stack
 from simulator.wire import Wire
@@ -41,6 +44,12 @@ ITEM: Mapping[str, Any] = {
     "maxConcurrency": "100%",
     "maxErrors": "100%",
 }
+
+
+@cache
+def judge() -> Judge:
+    """One engine for all tests of a process."""
+    return Judge()
 
 
 def rings(**changes: Any) -> dict[str, Any]:
@@ -77,6 +86,7 @@ class Play:
 
     world: World
     stack: Stack
+    powers: Policies
     mails: list[Mapping[str, Any]] = field(default_factory=list)
     bumpy: bool = False
     orders: list[str] = field(default_factory=list)
@@ -230,12 +240,15 @@ def opened(
     start: datetime = NOW,
     speed: float = 1,
     parameters: Mapping[str, str] | None = None,
+    spoke: Mapping[str, str] | None = None,
 ) -> Iterator[Play]:
-    """The small world with the stack in it. With `speed` instances are done sooner, and fewer ticks pass."""
+    """The small world with the stack in it: every role has the rights that the templates give it, with these parameters, and no
+    others. With `speed` instances are done sooner, and fewer ticks pass."""
     fleet = fleet or organization()
     world = World(PacedClock(start, speed), fleet, 1, switches)
     for account in fleet.accounts.values():
         if account.roles.keys() >= sample.ONBOARDED.keys():
             sample.onboard(world, account.id)
     with Wire(world) as wire:
-        yield Play(world, Stack(world, wire, {"DefaultRegions": REGION, **(parameters or {})}))
+        stack = Stack(world, wire, {"DefaultRegions": REGION, **(parameters or {})})
+        yield Play(world, stack, stack.guard(judge(), {**sample.SPOKE_PARAMETERS, **(spoke or {})}))
