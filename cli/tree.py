@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "validate": ("cli.validate:validate", "Check campaign files as the service will, offline: all errors at once."),
     "schema": ("cli.validate:schema", "The JSON Schema of a campaign, for editors."),
     "schedule": ("cli.validate:schedule", "When a schedule is due next, in its zone and in UTC."),
+    "runbook": ("cli.runbook:app", "Check Automation runbooks, offline, and whether they patch with sense."),
     "simulate": ("cli.simulate:simulate", "Play a campaign on a pretend fleet: waves, alerts, calls and cost."),
     "plan": ("cli.plan:plan", "What applying a file would change, and what happens then. Sends nothing."),
     "campaign": ("cli.campaign:app", "Apply, list and show campaigns; pause, resume and delete them."),

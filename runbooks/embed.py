@@ -1,19 +1,25 @@
 """Writes the fence into the runbooks and the runbooks into the templates, so that each is written once.
 
-A copy stands between the comments `# begin <file>` and `# end <file>`, as deep as they are. Run it by `make runbooks`.
+A copy stands between the comments `# begin <file>` and `# end <file>`, as deep as they are; where it says `# begin <file> as JSON`, it
+has a line for each step and no spaces, because a template that is given to a StackSet in the request may have 51,200 bytes. Run it by
+`make runbooks`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNBOOKS = sorted((ROOT / "runbooks").glob("*.yaml"))
 TEMPLATES = [ROOT / "template.yaml", ROOT / "spoke" / "template.yaml"]
 
-_COPY = re.compile(r"^( *)# begin (\S+)\n.*?^\1# end \2\n", re.MULTILINE | re.DOTALL)
+_COPY = re.compile(r"^( *)# begin (\S+)( as JSON)?\n.*?^\1# end \2\n", re.MULTILINE | re.DOTALL)
 
 
 def renewed(text: str) -> str:
@@ -22,9 +28,28 @@ def renewed(text: str) -> str:
 
 
 def _copy(found: re.Match[str]) -> str:
-    indent, file = found.groups()
-    body = textwrap.indent((ROOT / file).read_text(encoding="utf-8"), indent)
-    return f"{indent}# begin {file}\n{body}{indent}# end {file}\n"
+    indent, file, compact = found.groups()
+    body = _compact(ROOT / file) if compact else (ROOT / file).read_text(encoding="utf-8")
+    return f"{indent}# begin {file}{compact or ''}\n{textwrap.indent(body, indent)}{indent}# end {file}\n"
+
+
+def _compact(path: Path) -> str:
+    """The runbook as JSON, which is YAML too: a line for each step and each parameter."""
+    said = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    lines = [f"{_json(name)}:{_lines(value)}" for name, value in said.items()]
+    return "{" + ",\n".join(lines) + "}\n"
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(map(_json, value)) + "]"
+    if isinstance(value, dict):
+        return "{\n" + ",\n".join(f"{_json(name)}:{_json(one)}" for name, one in value.items()) + "}"
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 if __name__ == "__main__":

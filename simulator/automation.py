@@ -24,7 +24,7 @@ import time_machine
 from simulator.clock import Event
 from simulator.documents import REFERENCE, Document, Version, bind
 from simulator.fleet import AUTOMATION, EXECUTION_ROLE, Node, Ping
-from simulator.powers import document_arn, runbook_arns
+from simulator.powers import acts, document_arn, runbook_arns
 from simulator.protocol import BrokenDoubleError, Caller, Checker, Params, ServiceError, present, service_model
 from simulator.runcommand import Command, Origin, limit
 
@@ -864,6 +864,8 @@ class Runbook:
         self._world = automation.world
         self._hurt = ""
         self._sentence = ""
+        self._cleaning = False
+        self._next: Step | None = None
         self._timeout: Event | None = None
         execution.steps = [self._step(said) for said in execution.version.said["mainSteps"]]
 
@@ -881,21 +883,29 @@ class Runbook:
         self._enter(self._execution.steps[0])
 
     def stop(self, kind: str) -> None:
-        """End the step at work. A command that it sent goes on by itself."""
+        """End the step at work, and go on with the step that it names for that. A command that it sent goes on by itself."""
         del kind
         self._execution.status = "Cancelling"
-        step = self._execution.current
+        step = self._execution.current or self._next
         if step is not None:
             step.status, step.ended_at = "Cancelled", self._world.clock.now
+            step.started_at = step.started_at or step.ended_at
         if self._timeout is not None:
             self._timeout.cancel()
+        after = str(step.said.get("onCancel", "Abort")) if step is not None else "Abort"
+        self._hurt, self._cleaning = "Cancelled", after.startswith("step:")
+        if after.startswith("step:"):
+            cleanup = next(one for one in self._execution.steps if one.name == after.removeprefix("step:"))
+            self._world.clock.after(1, lambda: self._enter(cleanup))
+            return
         self._world.clock.after(3, lambda: self._end("Cancelled"))
 
     # --- from step to step ----------------------------------------------------------------------------------------
 
     def _enter(self, step: Step) -> None:
-        if self._execution.status != "InProgress":
+        if step.status == "Cancelled" or (self._execution.status != "InProgress" and not self._cleaning):
             return
+        self._next = None
         step.attempt += 1
         step.status, step.started_at, step.ended_at = "InProgress", self._world.clock.now, None
         attempt = step.attempt
@@ -960,7 +970,7 @@ class Runbook:
         if _true(said.get("isEnd", False)) or after is None:
             self._end(self._hurt or "Success")
             return
-        following = next(one for one in self._execution.steps if one.name == after)
+        self._next = following = next(one for one in self._execution.steps if one.name == after)
         self._world.clock.after(1, lambda: self._enter(following))
 
     def _following(self, step: Step) -> str | None:
@@ -1112,10 +1122,19 @@ class Runbook:
         if known is None:
             raise StepFailure(f"{service}:{operation} is not done by the simulator.")
         caller = Caller(*location, f"arn:aws:iam::{location[0]}:root")
+        self._check_act(service, operation, params)
         try:
             return known.answer(operation, params, caller)
         except ServiceError as error:
             raise StepFailure(f"An error occurred ({error.code}) when calling {operation}: {error.message}") from None
+
+    def _check_act(self, service: str, operation: str, params: Params) -> None:
+        """Fail the step whose role may not do this."""
+        execution, powers = self._execution, self._world.powers
+        for action, resources in acts(service, operation, params, execution.account, execution.region):
+            if not powers.may(execution.acts_as, action, resources, execution.region):
+                error = denied(execution.acts_as, action, resources)
+                raise StepFailure(f"An error occurred ({error.code}) when calling {operation}: {error.message}")
 
     def _later(self, action: Callable[[], None]) -> None:
         """Automation looks at a command every now and then, and so learns of its end a little later."""
@@ -1129,17 +1148,22 @@ class Runbook:
 
     def _create_image(self, step: Step, inputs: Params, done: Done) -> None:
         node = self._node(inputs["InstanceId"])
+        self._check_act("ec2", "CreateImage", inputs)
+        self._check_act("ec2", "DescribeImages", {})
         chance = self._world.random("image", step.id)
         image = f"ami-0{chance.getrandbits(64):016x}"
         if not _true(inputs.get("NoReboot", False)) and node.ping is Ping.ONLINE:
             self._world.set_ping(node, Ping.LOST)
             self._world.clock.after(chance.uniform(60, 150), lambda: self._world.set_ping(node, Ping.ONLINE))
+        self._world.take_image(node, image)
         values = {"ImageId": image, "ImageState": "available"}
         self._world.clock.after(chance.uniform(180, 480), lambda: done("Success", values, ""))
 
     def _change_state(self, step: Step, inputs: Params, done: Done) -> None:
         nodes = [self._node(id_) for id_ in inputs["InstanceIds"]]
         wanted = str(inputs["DesiredState"])
+        self._check_act("ec2", {"running": "StartInstances", "stopped": "StopInstances"}.get(wanted, wanted), inputs)
+        self._check_act("ec2", "DescribeInstanceStatus", {})
         chance = self._world.random("state", step.id)
 
         def change() -> None:

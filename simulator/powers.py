@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -104,8 +104,10 @@ class Policies(Powers):
             hub = account == self._organization.hub
             template = self._hub if hub else Template(_spoke(), account, self._hub.region, self._spoke)
             roles = template.of_type("AWS::IAM::Role")
+            more = template.of_type("AWS::IAM::RolePolicy").values()
             self._roles[account] = {
-                str(body.get("RoleName", logical)): Role.of(body) for logical, body in roles.items()
+                str(body.get("RoleName", logical)): Role.of(body, [one for one in more if one["RoleName"] == logical])
+                for logical, body in roles.items()
             }
         return self._roles[account].get(name)
 
@@ -118,9 +120,9 @@ class Role:
     trust: str
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> Role:
-        """The role of a template."""
-        policies = [policy["PolicyDocument"] for policy in body["Policies"]]
+    def of(cls, body: Mapping[str, Any], more: Iterable[Mapping[str, Any]]) -> Role:
+        """The role of a template, with the policies that stand in resources of their own."""
+        policies = [policy["PolicyDocument"] for policy in (*body["Policies"], *more)]
         return cls(json.dumps(policies), json.dumps(body["AssumeRolePolicyDocument"]))
 
 
@@ -315,6 +317,27 @@ _ASKS: Mapping[str, Asks] = {
     "resourcegroupstaggingapi:GetResources": _everything("tag:GetResources"),
     "resource-groups:ListGroupResources": _group,
 }
+
+
+def acts(
+    service: str, operation: str, params: Mapping[str, Any], account: str, region: str
+) -> Iterator[tuple[str, list[str]]]:
+    """What a step of a runbook asks for when it calls an API of EC2, of a load balancer or of SSM."""
+    where = f"{region}:{account}"
+    instance = [f"arn:aws:ec2:{where}:instance/{params.get('InstanceId') or (params.get('InstanceIds') or ['*'])[0]}"]
+    match f"{service}:{operation}":
+        case "ec2:StartInstances" | "ec2:StopInstances":
+            yield f"ec2:{operation}", instance
+        case "ec2:CreateImage":
+            made = [f"arn:aws:ec2:{region}::image/ami-1", f"arn:aws:ec2:{region}::snapshot/snap-1"]
+            yield "ec2:CreateImage", [*instance, *made]
+        case "ec2:CreateReplaceRootVolumeTask":
+            made = [f"arn:aws:ec2:{where}:volume/vol-1", f"arn:aws:ec2:{where}:replace-root-volume-task/replacevol-1"]
+            yield "ec2:CreateReplaceRootVolumeTask", [*instance, f"arn:aws:ec2:{region}::image/ami-1", *made]
+        case "elbv2:RegisterTargets" | "elbv2:DeregisterTargets":
+            yield f"elasticloadbalancing:{operation}", [params["TargetGroupArn"]]
+        case _:
+            yield f"{'elasticloadbalancing' if service == 'elbv2' else service}:{operation}", ["*"]
 
 
 class Guarded:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -331,7 +332,7 @@ class RunCommand:
         if command.patches:
             self._patch(command, invocation, chance)
         else:
-            clock.after(chance.uniform(5, 20), lambda: self._report(command, invocation, Report(0, "done\n")))
+            clock.after(chance.uniform(5, 20), lambda: self._report(command, invocation, script(command)))
 
     def _patch(self, command: Command, invocation: Invocation, chance: random.Random) -> None:
         node, clock = invocation.node, self._world.clock
@@ -485,6 +486,14 @@ def as_command(command: Command) -> Params:
         "DeliveryTimedOutCount": sum(one.details == "DeliveryTimedOut" for one in invocations),
         "TimeoutSeconds": int(command.timeout.total_seconds()),
     }
+
+
+def script(command: Command) -> Report:
+    """What a script comes to: the code of the first `exit` in it, 0 without one."""
+    text = "\n".join(str(line) for line in command.parameters.get("commands", ()))
+    found = re.search(r"^\s*exit (\d+)", text, re.MULTILINE)
+    code = int(found[1]) if found else 0
+    return Report(code, "done\n") if code == 0 else Report(code, "", f"failed to run commands: exit status {code}")
 
 
 def as_invocation(command: Command, invocation: Invocation, *, details: bool) -> Params:

@@ -712,6 +712,28 @@ class Ec2(Regional):
             raise ServiceError("InvalidParameterValue", f"Value ( {size} ) for parameter maxResults is invalid.")
         return page(here, params.get("NextToken"), size, "InvalidParameterValue")
 
+    def create_replace_root_volume_task(self, caller: Caller, **params: Any) -> Params:
+        """The root volume comes back as the image has it, and the instance starts anew from there."""
+        (node,) = self._found(caller, {"InstanceIds": [params["InstanceId"]]})[0]
+        image = self._world.images.get(params.get("ImageId", ""))
+        if image is None or image.node != node.id:
+            raise ServiceError("InvalidAMIID.NotFound", f"The image id '[{params.get('ImageId')}]' does not exist")
+        if node.state != "running":
+            raise ServiceError("IncorrectInstanceState", f"The instance {node.id} is not in the 'running' state.")
+        task = self._world.replace_root(node, image)
+        return {"ReplaceRootVolumeTask": self._task(task)}
+
+    def describe_replace_root_volume_tasks(self, caller: Caller, **params: Any) -> Params:
+        """How far that is."""
+        del caller
+        wanted = params.get("ReplaceRootVolumeTaskIds") or sorted(self._world.root_tasks)
+        return {"ReplaceRootVolumeTasks": [self._task(one) for one in wanted if one in self._world.root_tasks]}
+
+    def _task(self, id_: str) -> Params:
+        node, done = self._world.root_tasks[id_]
+        state = "succeeded" if self._now >= done else "in-progress"
+        return {"ReplaceRootVolumeTaskId": id_, "InstanceId": node, "TaskState": state}
+
     def describe_regions(self, caller: Caller, **params: Any) -> Params:
         """The Regions that the account has enabled, or all there are."""
         enabled = self._world.organization.accounts[caller.account].regions

@@ -85,6 +85,15 @@ class Calendar:
         return next((edge for edge in edges if self.state(edge) != self.state(when)), None)
 
 
+@dataclass(frozen=True)
+class Image:
+    """What an image has of a node: how many patches were in, and how many were missing."""
+
+    node: str
+    installed: int
+    missing: int
+
+
 class World:
     """Everything there is. Its story follows from the seed and from what is asked of it."""
 
@@ -106,6 +115,8 @@ class World:
         self.documents = Library(clock)
         self.calendars: dict[tuple[str, str, str], Calendar] = {}
         self.target_groups: dict[str, dict[str, tuple[str, datetime]]] = {}
+        self.images: dict[str, Image] = {}
+        self.root_tasks: dict[str, tuple[str, datetime]] = {}
         self.effects: list[Delivery] = []
         self._deliveries: defaultdict[tuple[str | None, str], list[Delivery]] = defaultdict(list)
         self._attempts: set[tuple[str | None, str, str]] = set()
@@ -119,6 +130,24 @@ class World:
     def services(self) -> dict[str, Service]:
         """The APIs that show this world, by boto3's names for them."""
         return {service.name: service for service in all_services(self)}
+
+    def take_image(self, node: Node, id_: str) -> None:
+        """Keep what the node's root volume has now."""
+        self.images[id_] = Image(node.id, node.installed, node.missing)
+
+    def replace_root(self, node: Node, image: Image) -> str:
+        """The node's root volume is put back to the image; the id of the task. Its agent is away meanwhile."""
+        id_ = f"replacevol-0{self.random('root', self.new_id('root')).getrandbits(64):016x}"
+        ready = self.clock.now + timedelta(minutes=4)
+        self.root_tasks[id_] = (node.id, ready)
+        self.set_ping(node, Ping.LOST)
+
+        def back() -> None:
+            node.installed, node.missing = image.installed, image.missing
+            self.set_ping(node, Ping.ONLINE)
+
+        self.clock.at(ready + timedelta(seconds=40), back)
+        return id_
 
     def add_target_group(self, account: str, region: str, name: str, nodes: Iterable[Node] = ()) -> str:
         """The ARN of a new target group of a load balancer, with these healthy nodes in it."""

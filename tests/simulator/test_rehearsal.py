@@ -301,7 +301,7 @@ def test_a_runbook_of_ones_own_is_played_with_ours_and_that_is_said() -> None:
     assert told.notes[0] == "runbook Acme-Patch is not known here: it is played with Patchtide-PatchFleet instead."
     each = played({**single(), "runbook": "Acme-Patch", "targetParameterName": "Server"})
     assert each.notes[0].endswith("it is played with Patchtide-PatchInstance instead.")
-    assert each.units.automation_steps == 1 + 5 * 3
+    assert each.units.automation_steps == 1 + 5 * 4  # each instance: its own execution, and three steps
 
 
 def test_a_version_of_ours_is_the_one_that_ships() -> None:

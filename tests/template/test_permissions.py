@@ -97,9 +97,21 @@ MAY = {
         "ssm:ListCommandInvocations",
         "ssm:DescribeInstanceInformation",
         "ec2:DescribeInstances",
-        "ec2:DescribeInstanceStatus",
         "ec2:DescribeTags",
     },
+    "CarePolicy": {
+        "ec2:CreateImage",
+        "ec2:CreateReplaceRootVolumeTask",
+        "ec2:DescribeImages",
+        "ec2:DescribeInstanceStatus",
+        "ec2:DescribeReplaceRootVolumeTasks",
+        "ec2:StartInstances",
+        "ec2:StopInstances",
+        "elasticloadbalancing:DeregisterTargets",
+        "elasticloadbalancing:DescribeTargetHealth",
+        "elasticloadbalancing:RegisterTargets",
+    },
+    "ScriptsPolicy": {"ssm:SendCommand"},
     "ReadRole": GROUPS
     | {
         "ec2:DescribeInstances",
@@ -123,13 +135,18 @@ ON_EVERYTHING = {
     ("DispatcherRole", "LookAtAlarms"): "DescribeAlarms returns composite alarms only to who may see all",
     ("DispatcherRole", "FindWhatItStarted"): "DescribeAutomationExecutions lists, and has no resource of its own",
     ("ExecutionRole", "FindInstancesAndFollowCommands"): "these list, or cancel by a command's id: AWS has no resource",
+    ("CarePolicy", "FollowAllThat"): "these list, and have no resource of their own",
     ("ReadRole", "TakeBackWhatWaits"): "a command is cancelled by its id: AWS has no resource for it",
     ("ReadRole", "FindInstancesAndTheirResults"): "these list; patch states have had a resource only lately",
 }
 
 # Permissions that are no operation of an API.
 NO_OPERATION = {"iam:PassRole", "lambda:InvokeFunction", "s3:ListBucket"}
-MODELS = {"dynamodb": ("dynamodb", "dynamodbstreams"), "tag": ("resourcegroupstaggingapi",)}
+MODELS = {
+    "dynamodb": ("dynamodb", "dynamodbstreams"),
+    "tag": ("resourcegroupstaggingapi",),
+    "elasticloadbalancing": ("elbv2",),
+}
 
 
 def statements() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -157,7 +174,8 @@ def listed(value: Any) -> list[Any]:
 
 
 def of_role(name: str) -> Iterator[dict[str, Any]]:
-    for policy in {**HUB, **SPOKE}[name]["Properties"]["Policies"]:
+    properties = {**HUB, **SPOKE}[name]["Properties"]
+    for policy in properties.get("Policies", [properties]):
         yield from policy["PolicyDocument"]["Statement"]
 
 
@@ -178,7 +196,8 @@ def test_whoever_speaks_of_all_resources_has_a_reason() -> None:
 
 
 def test_every_role_is_known_here() -> None:
-    assert {name for name, body in {**HUB, **SPOKE}.items() if body["Type"] == "AWS::IAM::Role"} == set(MAY)
+    kinds = ("AWS::IAM::Role", "AWS::IAM::RolePolicy")
+    assert {name for name, body in {**HUB, **SPOKE}.items() if body["Type"] in kinds} == set(MAY)
 
 
 @pytest.mark.parametrize("role", MAY)
@@ -271,7 +290,12 @@ def test_a_spoke_has_its_roles_once_and_its_runbooks_wherever_the_hub_has_none()
         body["Type"]: {other["Condition"] for other in SPOKE.values() if other["Type"] == body["Type"]}
         for body in SPOKE.values()
     }
-    assert conditions == {"AWS::IAM::Role": {"IsHome"}, "AWS::SSM::Document": {"NeedsRunbooks"}}
+    assert conditions == {
+        "AWS::IAM::Role": {"IsHome"},
+        "AWS::IAM::RolePolicy": {"MayRunScripts", "MayTakeCare"},
+        "AWS::ResourceGroups::Group": {"MakesGroup"},
+        "AWS::SSM::Document": {"NeedsRunbooks"},
+    }
 
 
 def test_the_spokes_template_fits_into_a_request() -> None:

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 MAX_CLIENTS = 60  # a client costs megabytes; a collector that has seen many locations forgets the oldest
 RENEW = timedelta(minutes=10)
 PATCH_DOCUMENTS = ("AWS-RunPatchBaseline", "AWS-RunPatchBaselineWithHooks")
+SCRIPTS = (
+    "pre",
+    "health",
+    "post",
+)  # what a command's comment says after the run, where it is one of the runbook's scripts
+RESTORED = "restored"  # the same, where it scans a root volume that was put back
 MAX_CANCELLED = 50  # CancelCommandRequest.InstanceIds
 MAX_PATCHES = 200  # of one instance; who lacks more lacks them all
 AGAINST = ("Missing", "Failed", "InstalledPendingReboot", "InstalledRejected")  # the states that make it non-compliant
@@ -168,7 +174,12 @@ class Spoke:
             pages = client.get_paginator("list_commands").paginate(
                 Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
             )
-            return sum(raw.get("TargetCount", 0) for page in pages for raw in page["Commands"] if _is_of(run, raw))
+            return sum(
+                raw.get("TargetCount", 0)
+                for page in pages
+                for raw in page["Commands"]
+                if _is_of(run, raw) and _patches(raw) and not _purpose(raw)
+            )
 
     def gone(self, instances: Iterable[str]) -> frozenset[str]:
         """Those of these instances that exist no more. EC2 forgets them an hour after they were terminated."""
@@ -202,19 +213,24 @@ class Spoke:
         """
         client = self.spokes.client("ssm", self.location)
         found: dict[str, tuple[bool, datetime, Mapping[str, Any]]] = {}
+        others: dict[str, dict[str, Mapping[str, Any]]] = {}
         with asking("list command invocations"):
             pages = client.get_paginator("list_command_invocations").paginate(
                 Details=True, Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
             )
             for page in pages:
                 for raw in page["CommandInvocations"]:
-                    if raw.get("DocumentName", "").split("/")[-1] not in PATCH_DOCUMENTS:
+                    if _is_of(run, raw) and (purpose := _purpose(raw)):
+                        others.setdefault(raw["InstanceId"], {})[purpose] = raw
+                        continue
+                    if not _patches(raw):
                         continue
                     rank = (_is_of(run, raw), raw["RequestedDateTime"], raw)
                     held = found.get(raw["InstanceId"])
                     if held is None or rank[:2] > held[:2]:
                         found[raw["InstanceId"]] = rank
-        return {id_: replace(_invocation(raw), ours=ours) for id_, (ours, _, raw) in found.items()}
+        known = {id_: replace(_invocation(raw), ours=ours) for id_, (ours, _, raw) in found.items()}
+        return known | {id_: _with_scripts(known.get(id_), raws) for id_, raws in others.items()}
 
     def halt(self, run: str, since: datetime) -> int:
         """Take back what waits for its turn in the run's commands; how many instances that was.
@@ -297,6 +313,23 @@ def _patch(raw: Mapping[str, Any]) -> Patch:
 def _is_of(run: str, raw: Mapping[str, Any]) -> bool:
     """Whether a command says in its comment that it is the run's. The run of `my-web` has that of `web` in its name."""
     return run in raw.get("Comment", "").split()
+
+
+def _patches(raw: Mapping[str, Any]) -> bool:
+    return raw.get("DocumentName", "").split("/")[-1] in PATCH_DOCUMENTS
+
+
+def _purpose(raw: Mapping[str, Any]) -> str:
+    """What a command of a run is beside the patching, by the last word of its comment."""
+    word = (raw.get("Comment", "").split() or [""])[-1]
+    return word if word in (*SCRIPTS, RESTORED) else ""
+
+
+def _with_scripts(patching: Invocation | None, raws: Mapping[str, Mapping[str, Any]]) -> Invocation:
+    """The instance's patch command, with the runbook's script that failed there, if one did, and whether it was put back."""
+    bad = next((name for name in SCRIPTS if name in raws and raws[name]["Status"] in ("Failed", "TimedOut")), "")
+    told = _invocation(raws[bad] if bad else next(iter(raws.values()))) if bad or patching is None else patching
+    return replace(told, ours=True, patched=patching is not None, script=bad, restored=RESTORED in raws)
 
 
 def _platform(node: Mapping[str, Any]) -> str:

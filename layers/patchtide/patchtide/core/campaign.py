@@ -19,6 +19,8 @@ WhenClosed = Literal["skip", "postpone"]
 
 FLEET_RUNBOOK = "Patchtide-PatchFleet"
 INSTANCE_RUNBOOK = "Patchtide-PatchInstance"
+# What the runbook for instances takes that looks at an instance when it is patched, so that its patch state does not say all.
+CHECKS = frozenset({"PreScript", "HealthScript", "PostScript", "RestoreOnFailure"})
 BLOG_RUNBOOK = "Automation-RunPatchBaseline"
 EXECUTION_ROLE = "AWS-SystemsManager-AutomationExecutionRole"
 

@@ -142,6 +142,7 @@ FIXES: dict[Cause, str] = {
     Cause.NOT_SHARED: "share the runbook with that account",
     Cause.QUOTA: "wait, or raise the Automation quota there",
     Cause.HOOK_FAILED: "see the hook's output on the host, retry",
+    Cause.UNWELL: "look at the application, then retry",
     Cause.PAYLOAD: "free /var, look for a second patch run",
     Cause.NOEXEC: "mount /tmp and /var/lib/amazon exec, retry",
     Cause.PYTHON: "install python3 on it, retry",

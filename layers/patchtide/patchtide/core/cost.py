@@ -12,7 +12,7 @@ from typing import Any
 from patchtide.core.campaign import Campaign
 
 # Steps of the shipped runbooks: one execution of each runs through so many. Of others it is not known before they ran.
-STEPS = {"Patchtide-PatchFleet": 2, "Patchtide-PatchInstance": 2, "Automation-RunPatchBaseline": 2}
+STEPS = {"Patchtide-PatchFleet": 2, "Patchtide-PatchInstance": 3, "Automation-RunPatchBaseline": 2}
 USUAL = 2
 
 

@@ -52,7 +52,10 @@ class PatchState:
 @dataclass(frozen=True)
 class Invocation:
     """What Run Command says of one instance: AWS's StatusDetails, the exit code, the tail of its output, whether the agent had
-    begun, the step of the document that failed, and whether the command says that it is the run's."""
+    begun, the step of the document that failed, and whether the command says that it is the run's.
+
+    `script` is the one of the runbook's scripts that failed: pre, health or post, `patched` whether a patch command was sent at all, and
+    `restored` whether the root volume was put back."""
 
     instance: str
     status: str
@@ -62,6 +65,9 @@ class Invocation:
     begun: bool = False
     step: str = ""
     ours: bool = False
+    patched: bool = True
+    script: str = ""
+    restored: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -102,7 +108,8 @@ class Expectation:
     """What evidence must show to be this run's own. `snapshot` is None where the runbook takes none.
 
     `commands_known` says that the runbook marks its commands as the run's, so that an instance without one was sent none.
-    `withheld` is why what waited for its turn was taken back, where it was not the window that closed.
+    `withheld` is why what waited for its turn was taken back, where it was not the window that closed. `checked` says that the
+    runbook has scripts that may call an instance unwell on which every patch is in.
     """
 
     snapshot: str | None
@@ -110,6 +117,7 @@ class Expectation:
     started_at: datetime
     commands_known: bool = False
     withheld: str = ""
+    checked: bool = False
 
     def names(self, state: PatchState) -> bool:
         """Whether the state carries the run's snapshot id and operation."""
@@ -159,11 +167,33 @@ def judge(
         return Result(instance, Outcome.EXCLUDED, Cause.EXCEPTED, instance.excepted)
     if instance.held_by:
         return Result(instance, Outcome.EXCLUDED, Cause.HELD, f"run {instance.held_by} has it")
+    if invocation is not None and (invocation.script or invocation.restored):
+        return _by_script(instance, invocation)
+    if invocation is not None and not invocation.patched:
+        invocation = None  # a script was run, and then no patch command was sent
     unsure = doubt(state, expected)
     if state is not None and unsure is None:
         return _from_evidence(instance, state, invocation, expected)
     assert unsure is not None  # noqa: S101 - no state is always a doubt
     return _without_evidence(instance, unsure, invocation, ending, expected)
+
+
+_SCRIPTS = {"health": (Cause.UNWELL, "HealthScript"), "post": (Cause.HOOK_FAILED, "PostScript")}
+
+
+def _by_script(instance: Instance, invocation: Invocation) -> Result:
+    """What becomes of an instance that one of the runbook's scripts failed on, or whose root volume was put back: its patch state, if
+    it has one, says nothing of that."""
+    if invocation.script == "pre":
+        sentence = f"its PreScript failed (exit code {invocation.exit_code}), so nothing was patched"
+        return Result(instance, Outcome.NOT_STARTED, Cause.HOOK_FAILED, sentence)
+    if invocation.script:
+        cause, name = _SCRIPTS[invocation.script]
+        sentence = f"it was patched, and then its {name} failed (exit code {invocation.exit_code})"
+    else:
+        cause, sentence = explain(invocation.details, invocation.exit_code, invocation.output, invocation.step)
+    put_back = "; its root volume was put back to what it was before" if invocation.restored else ""
+    return Result(instance, Outcome.FAILED, cause, f"{sentence}{put_back}")
 
 
 def _from_evidence(

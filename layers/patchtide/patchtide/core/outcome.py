@@ -60,6 +60,7 @@ class Cause(StrEnum):
     NOT_SHARED = "NOT_SHARED"
     QUOTA = "QUOTA"
     HOOK_FAILED = "HOOK_FAILED"
+    UNWELL = "UNWELL"
     PAYLOAD = "PAYLOAD"
     NOEXEC = "NOEXEC"
     PYTHON = "PYTHON"

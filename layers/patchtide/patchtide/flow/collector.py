@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from patchtide.core.campaign import IDS_KEY, Target
+from patchtide.core.campaign import CHECKS, IDS_KEY, Target
 from patchtide.core.causes import explain_location
 from patchtide.core.closures import FARTHEST
 from patchtide.core.errors import Busy, Overtaken, Refused
@@ -212,6 +212,7 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
         started_at,
         commands_known=marked,
         withheld=_why_taken_back(where, run, wave),
+        checked=bool(CHECKS & spec.runbook.parameters.keys()),
     )
     try:
         spoke = at.spokes.at(where.location)
@@ -268,7 +269,8 @@ class _Asked:
     def results(self, instances: tuple[Instance, ...]) -> tuple[Result, ...]:
         mine = [instance.id for instance in instances if not instance.left_alone]
         states = self.spoke.patch_states(mine) if mine else {}
-        if self.invocations is None and any(self._unclear(states.get(id_)) for id_ in mine):
+        failed = self.expected.checked and (self.where.ending or Ending("Unknown")).status != "Success"
+        if self.invocations is None and (failed or any(self._unclear(states.get(id_)) for id_ in mine)):
             self._explain()
         found = self.invocations or {}
         ending = self.ending or self.where.ending or Ending("Unknown")
