@@ -17,10 +17,13 @@ UV := $(BIN)/uv
 TOOLS := .tools
 SAM := $(TOOLS)/sam/bin/sam
 CFN_LINT := $(TOOLS)/sam/bin/cfn-lint
+CHECKOV := $(TOOLS)/checkov/bin/checkov
+# Tools that pin what we do not, or must not find what we have: each in an environment of its own.
+ENVIRONMENTS := sam ministack awscli checkov runtime
 
 # Each environment carries a stamp that is older than its requirements only when it has to be made again.
 DEV_READY := $(VENV)/.ready
-TOOLS_READY := $(addprefix $(TOOLS)/,$(addsuffix /.ready,sam ministack awscli))
+TOOLS_READY := $(ENVIRONMENTS:%=$(TOOLS)/%/.ready)
 
 TESTS ?=
 WORKERS ?= auto
@@ -77,11 +80,17 @@ types: $(DEV_READY) ## Check the types
 	@echo "Checking types"
 	@$(BIN)/mypy
 
+# A template that checkov cannot read fails none of its checks, so what it says last counts, and not its status alone.
 .PHONY: template
-template: $(TOOLS)/sam/.ready ## Check the CloudFormation templates
+template: $(TOOLS)/sam/.ready $(TOOLS)/checkov/.ready ## Check the CloudFormation templates
 	@echo "Checking the templates"
 	@$(SAM) validate --lint --template-file template.yaml
 	@$(CFN_LINT) spoke/template.yaml
+	@$(TOOLS)/sam/bin/python -P ship/translate.py template.yaml out/templates/hub.yaml
+	@$(CHECKOV) --config-file requirements/checkov.yaml --file out/templates/hub.yaml spoke/template.yaml \
+		< /dev/null > out/templates/checkov.txt 2>&1 \
+		&& grep -q '^Passed checks: [1-9][0-9]*, Failed checks: 0, Skipped checks: 0$$' out/templates/checkov.txt \
+		|| { cat out/templates/checkov.txt >&2; exit 1; }
 
 ##@ Ship
 
@@ -89,6 +98,10 @@ template: $(TOOLS)/sam/.ready ## Check the CloudFormation templates
 build: $(DEV_READY) $(TOOLS)/sam/.ready ## Build the layers and functions for Lambda (arm64), without Docker
 	@echo "Building for Lambda"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(SAM) build
+
+.PHONY: sbom
+sbom: build ## Write the bill of materials of what is built (out/sbom.json)
+	@$(BIN)/python -m ship.sbom
 
 ##@ Care
 
@@ -101,10 +114,14 @@ pictures: $(DEV_READY) ## Draw the pictures in docs from the code
 	@$(BIN)/python -m docs.draw
 	@$(BIN)/python -m tests.report.picture
 
+.PHONY: notices
+notices: build ## Write the notices of what others wrote and we ship, after a new lock
+	@$(BIN)/python -m ship.notices
+
 .PHONY: lock
 lock: $(UV) ## Lock the requirements again; UPGRADE=--upgrade moves what is not pinned
 	@echo "Locking the requirements"
-	@set -e; for file in layers/dependencies/requirements $(addprefix requirements/,uv dev sam ministack awscli); do \
+	@set -e; for file in layers/dependencies/requirements $(addprefix requirements/,uv dev $(ENVIRONMENTS)); do \
 		$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" $(UPGRADE) --output-file $$file.txt $$file.in; \
 	done
@@ -116,9 +133,9 @@ clean: ## Remove what was installed, built or cached
 
 # Environments. Nobody needs to name these.
 
-.PHONY: $(VENV) $(TOOLS)/sam $(TOOLS)/ministack $(TOOLS)/awscli
+.PHONY: $(VENV) $(ENVIRONMENTS:%=$(TOOLS)/%)
 $(VENV): $(DEV_READY)
-$(TOOLS)/sam $(TOOLS)/ministack $(TOOLS)/awscli: %: %/.ready
+$(ENVIRONMENTS:%=$(TOOLS)/%): %: %/.ready
 
 # pip installs uv and nothing else: from here on uv is faster and checks the same hashes.
 $(UV): requirements/uv.txt
