@@ -101,9 +101,10 @@ class History:
     weather: Weather = field(default_factory=Weather)
     cold: bool = False  # whether every invocation starts in a new sandbox
     remembers: bool = True  # whether answers are kept, to be given once more when they are old
+    hub: type[Memory] = Memory  # the stack it is played in
 
     def __post_init__(self) -> None:
-        self.memory = Memory(self.scenario.build(), self.scenario.max_in_flight)
+        self.memory = self.hub(self.scenario.build(), self.scenario.max_in_flight)
         self.memory.tables.page = self.scenario.page
         self.memory.boundary.watch = self._watch
         self.memory.tables.tables["RunsTable"].written = []
