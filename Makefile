@@ -66,6 +66,10 @@ prove: $(DEV_READY) ## Try to make it patch twice, late or never, in some minute
 prove-long: $(DEV_READY) ## The same for as long as there is time (MINUTES=60)
 	@$(BIN)/python -m simulator.proof --minutes $(MINUTES)
 
+.PHONY: bench
+bench: $(DEV_READY) $(TOOLS)/sam/.ready ## Measure what it costs and how it grows, in some minutes (out/bench.json)
+	@$(BIN)/python -m bench
+
 .PHONY: format
 format: $(DEV_READY) ## Write the code in the house format
 	@$(BIN)/ruff check --select I --fix --quiet .
@@ -110,8 +114,9 @@ runbooks: $(DEV_READY) ## Copy the runbooks into the templates that ship them
 	@$(BIN)/python -m runbooks.embed
 
 .PHONY: pictures
-pictures: $(DEV_READY) ## Draw the pictures in docs from the code
+pictures: $(DEV_READY) ## Draw the pictures in docs from the code, and from docs/bench.json
 	@$(BIN)/python -m docs.draw
+	@$(BIN)/python -m docs.growth
 	@$(BIN)/python -m tests.report.picture
 
 .PHONY: notices

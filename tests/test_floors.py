@@ -18,7 +18,7 @@ MAY_IMPORT = {
     ROOT / "cli": {"patchtide", "patchtide.core", "patchtide.flow", "patchtide.aws", "cli", "simulator"},
     ROOT / "simulator": {"patchtide.core", "patchtide.flow", "patchtide.aws", "simulator"},
 }
-OUR_PACKAGES = ("patchtide", "cli", "simulator", "functions", "tests")
+OUR_PACKAGES = ("patchtide", "cli", "simulator", "functions", "bench", "tests")
 CLOUD = {"boto3", "botocore"}
 # Time, chance and the environment come in through doors; only aws reads the environment, and draws a stamp for its saves.
 IMPURE = {"datetime.now", "datetime.utcnow", "time.time", "uuid.uuid4", "uuid4", "os.environ", "random"}

@@ -1,0 +1,1 @@
+"""What the service costs and how it grows, measured: `make bench`."""
