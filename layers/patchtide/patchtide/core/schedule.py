@@ -18,13 +18,13 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterBadDateError, CroniterError, croniter
 
 from patchtide.core.errors import InvalidSchedule
+from patchtide.core.frozen import frozen
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -37,7 +37,7 @@ _RATE = re.compile(r"^([1-9][0-9]*) (minute|hour|day)(s?)$")
 _STEP = re.compile(r"^(?P<range>[^/]+)/(?P<step>[1-9][0-9]*)$")
 
 
-@dataclass(frozen=True)
+@frozen
 class Occurrence:
     """One due moment: the UTC instant that names it, the same moment in the campaign's zone, and what to know about it.
 
@@ -50,7 +50,7 @@ class Occurrence:
     nominal: datetime | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Schedule:
     """What a campaign says about when.
 
@@ -70,7 +70,7 @@ class Schedule:
         return ZoneInfo(self.timezone)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Field:
     name: str
     low: int
