@@ -37,11 +37,19 @@ def _sent(name: str, value: Any) -> Any:
     """A member of a request as botocore takes it. What was given stays as it is, since a caller may send it again."""
     if isinstance(value, Mapping):
         if name in ONE:
-            return {attribute: _serialize(found) for attribute, found in value.items()}
+            return {attribute: _attribute(found) for attribute, found in value.items()}
         return {inner: _sent(inner, found) for inner, found in value.items()}
     if isinstance(value, list):
         return [_sent("Item" if name in MANY else "", one) for one in value]
     return value
+
+
+def _attribute(value: Any) -> Any:
+    """A value as DynamoDB has it. Nearly all are text or whole numbers, and boto3 asks eight times before it knows."""
+    kind = type(value)
+    if kind is str:
+        return {"S": value}
+    return {"N": str(value)} if kind is int else _serialize(value)
 
 
 def _answered(parsed: dict[str, Any], **_: object) -> None:
