@@ -21,7 +21,7 @@ HUB_CLIENTS = 2  # the collector's own: DynamoDB and STS
 MOST_ALIVE = 64
 
 
-@dataclass
+@dataclass(repr=False)  # of 20,000 it would take minutes to say what failed
 class Client:
     """Stands for a client that is open until it is closed."""
 
@@ -35,7 +35,7 @@ class Client:
         self.open.remove(id(self))
 
 
-@dataclass
+@dataclass(repr=False)
 class Sandbox:
     """A collector that lives, with its clock, its STS and the clients that it opened."""
 
@@ -44,6 +44,7 @@ class Sandbox:
     made: list[Client] = field(default_factory=list)
     open: set[int] = field(default_factory=set)
     most: int = 0
+    lasts: dict[str, timedelta] = field(default_factory=dict)
 
     @property
     def spokes(self) -> Spokes:
@@ -54,7 +55,7 @@ class Sandbox:
         account = RoleArn.split(":")[4]
         self.assumed.append(account)
         keys = {"AccessKeyId": account, "SecretAccessKey": "s", "SessionToken": f"{account} {len(self.assumed)}"}
-        return {"Credentials": {**keys, "Expiration": self.now + timedelta(hours=1)}}
+        return {"Credentials": {**keys, "Expiration": self.now + self.lasts.get(account, timedelta(hours=1))}}
 
     def _connect(self, service: str, **given: Any) -> Client:
         made = Client(given, self.open)
@@ -97,6 +98,17 @@ def test_keys_that_are_about_to_expire_are_asked_for_anew_and_their_clients_clos
     assert new is not old
     assert new.keys["aws_session_token"] != old.keys["aws_session_token"]
     assert sandbox.open == {id(new)}
+
+
+def test_keys_that_expire_before_older_ones_are_replaced_as_well() -> None:
+    sandbox = Sandbox(lasts={account(2): timedelta(minutes=15)})
+    spokes, there = sandbox.spokes, Location(account(2), "eu-west-1")
+    lasting = spokes.client("ssm", Location(account(1), "eu-west-1"))
+    old = spokes.client("ssm", there)
+    sandbox.now += timedelta(minutes=6)
+    new = spokes.client("ssm", there)
+    assert new.keys != old.keys
+    assert sandbox.open == {id(lasting), id(new)}
 
 
 def test_keys_that_nobody_asks_for_again_are_forgotten() -> None:

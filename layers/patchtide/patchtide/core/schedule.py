@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from croniter import CroniterBadDateError, CroniterError, croniter
-
 from patchtide.core.errors import InvalidSchedule
 from patchtide.core.frozen import frozen
 
@@ -237,6 +235,9 @@ def check(expression: str) -> None:
 
 
 def _cron_locals(schedule: Schedule, body: str, since: datetime) -> Iterator[datetime]:
+    # Here, because only a campaign that is taken or opened asks for its next occurrence: most cold starts never do.
+    from croniter import CroniterBadDateError, CroniterError, croniter
+
     translated = _cron(schedule.expression, body)
     if not translated.rsplit(" ", 1)[1]:
         return  # years beyond croniter's reach alone
