@@ -30,9 +30,10 @@ LAST_YEAR = 2099
 LONGEST_RATE = timedelta(days=366)
 RATE_UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
-_KIND = re.compile(r"^(cron|rate|at)\((.*)\)$")
-_RATE = re.compile(r"^([1-9][0-9]*) (minute|hour|day)(s?)$")
-_STEP = re.compile(r"^(?P<range>[^/]+)/(?P<step>[1-9][0-9]*)$")
+# Compiled when first used: most cold starts read no schedule.
+_KIND = r"^(cron|rate|at)\((.*)\)$"
+_RATE = r"^([1-9][0-9]*) (minute|hour|day)(s?)$"
+_STEP = r"^(?P<range>[^/]+)/(?P<step>[1-9][0-9]*)$"
 
 
 @frozen
@@ -86,7 +87,7 @@ class _Field:
 
     def values(self, text: str, expression: str) -> set[int]:
         """The numbers that one comma-separated entry of this field stands for."""
-        step = _STEP.match(text)
+        step = re.match(_STEP, text)
         span, every = (step["range"], int(step["step"])) if step else (text, 1)
         if span == "*":
             return set(range(self.low, self.high + 1, every))
@@ -193,7 +194,7 @@ def _with_year(fields: list[str]) -> str:
 
 
 def _rate(expression: str, body: str) -> timedelta:
-    match = _RATE.match(body)
+    match = re.match(_RATE, body)
     if not match:
         raise InvalidSchedule(expression, "rate needs a number and a unit", "Write e.g. rate(7 days) or rate(12 hours)")
     count, unit, plural = int(match[1]), match[2], match[3]
@@ -222,7 +223,7 @@ def _at(expression: str, body: str) -> datetime:
 
 
 def _parse(expression: str) -> tuple[str, str]:
-    match = _KIND.match(expression.strip())
+    match = re.match(_KIND, expression.strip())
     if not match:
         raise InvalidSchedule(expression, "not a schedule expression", "Write cron(…), rate(…) or at(…)")
     return match[1], match[2].strip()
