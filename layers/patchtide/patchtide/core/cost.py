@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from patchtide.core.campaign import Campaign
+from patchtide.core.frozen import frozen
 
 # Steps of the shipped runbooks: one execution of each runs through so many. Of others it is not known before they ran.
 STEPS = {"Patchtide-PatchFleet": 2, "Patchtide-PatchInstance": 3, "Automation-RunPatchBaseline": 2}
 USUAL = 2
 
 
-@dataclass(frozen=True)
+@frozen
 class Cost:
     """Automation steps and what AWS's price list of that day says they cost, in US dollars."""
 
