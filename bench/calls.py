@@ -220,7 +220,7 @@ class Careless(Memory):
         """The collector function's own."""
         # By this clock every session has expired by the time it is looked at.
         late = datetime.max.replace(tzinfo=UTC)
-        spokes = Spokes(self.client("sts"), READ_ROLE, now=lambda: late, session=self.session)
+        spokes = Spokes(self.client("sts"), READ_ROLE, now=lambda: late, connect=self.connect)
         return replace(super().collector(), spokes=spokes)
 
 

@@ -177,6 +177,9 @@ class Answering:
         """The pages of an operation."""
         return _Pages(self, operation)
 
+    def close(self) -> None:
+        """There is no connection to close."""
+
     def page(self, operation: str, params: Params) -> Params:
         """The only page of an answer."""
         match operation:
@@ -208,14 +211,6 @@ class _Pages:
 
     def paginate(self, **params: Any) -> Iterator[Params]:
         yield self.client.page(self.operation, params)
-
-
-@dataclass(frozen=True)
-class _Session:
-    made: Answering
-
-    def client(self, *_: object, **__: object) -> Answering:
-        return self.made
 
 
 class _Tokens:
@@ -257,7 +252,7 @@ def follow(fleet: Fleet, now: datetime, *, listed: bool) -> Counter[str]:
     spec = registry.spec(dossier.run.campaign, dossier.run.spec)
     wave = dossier.run.waves[0].name
     answering = Answering(dossier.run, expected_snapshot(spec, dossier.run, wave) or "")
-    spokes = Spokes(_Tokens(), "reader", lambda: now, session=lambda *_: _Session(answering))  # type: ignore[arg-type]
+    spokes = Spokes(_Tokens(), "reader", lambda: now, connect=lambda *_, **__: answering)  # type: ignore[arg-type]
     collector = Collector(registry, runs, spokes, lambda: now)
     for where in fleet.locations():
         collect(Inquiry("evidence", fleet.id, wave, where.account, where.region), collector)

@@ -9,9 +9,7 @@ import subprocess
 import sys
 import weakref
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +17,7 @@ from typing import Any
 
 from bench import stream
 from bench.figures import Control, Figure, Growth, Target
-from bench.world import Bench, Size, document
+from bench.world import BEGINS, REGIONS, Bench, Size, document
 from patchtide.aws.spokes import Spokes
 from patchtide.core.location import Location
 from ship import layer
@@ -102,82 +100,70 @@ def clients_alive(bench: Bench) -> Figure:
         "clientsAlive",
         f"boto3 clients alive in a collector that has asked {most:,} locations",
         f"the most clients of members that were alive at once, for {' and '.join(SERVICES)} in each location, + {HUBS_OWN} of the hub's",
-        asked[most]["clients"],
+        asked[most],
         Target("most", 64),
-        Control("a collector that never lets a client go", alive(most, keep=True)["clients"]),
-        Growth("locations", "clients", "constant", {size: float(found["clients"]) for size, found in asked.items()}),
-        {"sessions": asked[most]["sessions"], "mibOfASession": session_mib(bench.scale.rounds)},
+        Control("a collector that never lets a client go", alive(most, keep=True)),
+        Growth("locations", "clients", "constant", {size: float(found) for size, found in asked.items()}),
+        {f"mibAfter{count}Accounts": clients_mib(count) for count in bench.scale.connected},
     )
 
 
 class _Client:
-    """What stands for a boto3 client, and can be watched while it is alive."""
+    """What stands for a boto3 client, and can be watched while it is alive. Each kind of them counts its own."""
+
+    def close(self) -> None:
+        """There is no connection to close."""
 
 
-class _Session:
-    """What stands for a role's session. `kept` has what it made where nothing is ever let go."""
+def alive(locations: int, *, keep: bool = False) -> int:
+    """The most clients that were alive at once in a collector that asked so many locations, or in one that keeps them all."""
+    clients, kept, most = weakref.WeakSet[_Client](), list[_Client](), 0
 
-    def __init__(self, made: weakref.WeakSet[_Client], kept: list[_Client] | None) -> None:
-        self.made, self.kept = made, kept
-
-    def client(self, *_: object, **__: object) -> _Client:
-        """A client."""
-        one = _Client()
-        self.made.add(one)
-        if self.kept is not None:
-            self.kept.append(one)
-        return one
-
-
-def alive(locations: int, *, keep: bool = False) -> Counter[str]:
-    """The most clients and sessions that were alive at once in a collector that asked so many locations."""
-    clients, sessions = weakref.WeakSet[_Client](), weakref.WeakSet[_Session]()
-    kept: list[_Client] | None = [] if keep else None
-
-    def session(*_: str) -> _Session:
-        made = _Session(clients, kept)
-        sessions.add(made)
+    def connect(*_: object, **__: object) -> _Client:
+        made = _Client()
+        clients.add(made)
+        kept.extend([made] if keep else [])
         return made
 
-    spokes = Spokes(stream._Tokens(), "reader", lambda: datetime(2026, 12, 5, tzinfo=UTC), session=session)  # type: ignore[arg-type]
-    most: Counter[str] = Counter()
+    spokes = Spokes(stream._Tokens(), "reader", lambda: BEGINS, connect=connect)  # type: ignore[arg-type]
     for account in document(locations // Size(1).regions)["accounts"]:
-        for region in stream.REGIONS:
+        for region in REGIONS:
             where = Location(account, region)
             spokes.at(where)
             for service in SERVICES:
                 spokes.client(service, where)
-            most |= Counter(clients=len(clients) + HUBS_OWN, sessions=len(sessions))
+            most = max(most, len(clients) + HUBS_OWN)
     return most
 
 
-SESSIONS = """
-import gc, os, sys
-import boto3
+CLIENTS = """
+import datetime, gc, json, os, sys
+from types import SimpleNamespace
+
+from patchtide.aws.spokes import Spokes
+from patchtide.core.location import Location
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
-def used():
-    session = boto3.Session("key", "secret", "token")
-    session.client("ssm", region_name="eu-west-1")
-    session.client("ec2", region_name="eu-west-1")
-    gc.collect()
-    return session
-
-kept = [used()]
+keys = {"AccessKeyId": "key", "SecretAccessKey": "secret", "SessionToken": "token"}
+granted = {"Credentials": keys | {"Expiration": datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)}}
+sts = SimpleNamespace(meta=SimpleNamespace(partition="aws"), assume_role=lambda **_: granted)
+spokes = Spokes(sts, "reader", lambda: datetime.datetime(2026, 12, 5, tzinfo=datetime.UTC))
 before = resident()
-kept += [used() for _ in range(int(sys.argv[1]))]
-print((resident() - before) / int(sys.argv[1]))
+for number in range(int(sys.argv[1])):
+    for service in json.loads(sys.argv[2]):
+        spokes.client(service, Location(f"{number:012d}", "eu-west-1"))
+gc.collect()
+print(resident() - before)
 """
 
 
-def session_mib(count: int) -> float:
-    """What a real role session keeps, in MiB, once it has made a client of each service and they are gone. 0 where the system
-    does not say what a process has resident."""
+def clients_mib(accounts: int) -> float:
+    """What real clients keep resident, in MiB, of a collector that asked so many accounts. 0 where the system does not say."""
     if not Path("/proc/self/statm").exists():
         return 0
-    return float(_python(["-c", SESSIONS, str(count)]))
+    return float(_python(["-c", CLIENTS, str(accounts), json.dumps(SERVICES)]))
 
 
 # --- beginning ----------------------------------------------------------------------------------------------------------

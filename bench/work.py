@@ -19,6 +19,7 @@ from botocore.model import OperationModel
 
 from bench.figures import Control, Figure, Target
 from bench.world import Bench, Size, looked_at, stage
+from patchtide.aws.attributes import speak_plainly
 from patchtide.aws.clients import CONFIG
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.spokes import Spokes
@@ -200,17 +201,20 @@ class Race:
         self.asked = questions(memory)
         hub = self.wires.session(HUB, world.organization.hub, "not-a-secret")
         self.sts = hub.client("sts", config=CONFIG)
-        self.table = Table(hub.resource("dynamodb", config=CONFIG).meta.client, "RunsTable")
+        self.table = Table(speak_plainly(hub.client("dynamodb", config=CONFIG)), "RunsTable")
         self.spokes = self._spokes()
         self.collect(self.spokes)
         self.wires.rewind()
 
     def _spokes(self) -> Spokes:
-        return Spokes(self.sts, READ_ROLE, lambda: self.now, session=self._session)
+        return Spokes(self.sts, READ_ROLE, lambda: self.now, connect=self._connect)
 
-    def _session(self, key: str, secret: str, token: str) -> boto3.Session:
-        identity = self.history.world.identities.of(key)
-        return self.wires.session(identity.account if identity else "", key, secret, token)
+    def _connect(self, service: str, region_name: str, aws_access_key_id: str, **more: Any) -> Any:
+        """What boto3.client makes, with its requests ending here."""
+        identity = self.history.world.identities.of(aws_access_key_id)
+        keys = aws_access_key_id, more.pop("aws_secret_access_key"), more.pop("aws_session_token")
+        session: Any = self.wires.session(identity.account if identity else "", *keys)
+        return session.client(service, region_name=region_name, **more)
 
     def collect(self, spokes: Spokes | None = None) -> None:
         """Ours. Without spokes, as if every question came to a sandbox that knows nobody."""

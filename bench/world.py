@@ -225,6 +225,7 @@ class Scale:
     failures: tuple[int, ...] = (100, 10_000, 100_000)
     streamed: tuple[int, ...] = (10_000, 30_000, 100_000)
     asked: tuple[int, ...] = (200, 2_000, 20_000)  # locations that one collector asks
+    connected: tuple[int, ...] = (30, 90)  # accounts that one collector asks over real clients
     collected: int = 20  # accounts whose evidence is read against the clock
     rounds: int = 5  # of that
     imports: int = 12  # of each function
@@ -243,6 +244,7 @@ TINY = Scale(
     failures=(10, 1_000),
     streamed=(200, 800),
     asked=(60, 200),
+    connected=(1, 2),
     collected=1,
     rounds=1,
     imports=1,

@@ -12,6 +12,7 @@ import pytest
 from bench.__main__ import MEASURES
 from bench.figures import said
 from docs import growth
+from patchtide.aws.spokes import MAX_CLIENTS
 from patchtide.core.request import MAX_ACCOUNTS, MAX_ENTRIES
 from patchtide.core.roster import MAX_PAGES
 from patchtide.core.roster import PAGE as PAGE_OF_INSTANCES
@@ -77,7 +78,8 @@ def test_the_limits_in_the_page_are_those_of_the_code_and_of_the_template() -> N
     assert f"{MAX_ACCOUNTS * MAX_ENTRIES} accounts" in limits
     assert f"{MAX_PAGES * PAGE_OF_INSTANCES:,} instances in a location" in limits
     assert f"{template['Parameters']['RetentionDays']['Default']} days" in limits
-    assert f"its {functions['MemorySize']} MB" in PAGE
+    assert f"A function with {functions['MemorySize']} MB" in PAGE
+    assert f"it keeps {MAX_CLIENTS} clients" in PAGE
     assert functions["Timeout"] == 120  # "a poller lives two minutes"
 
 
