@@ -16,7 +16,12 @@ from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.settings import Settings
 from patchtide.aws.spokes import Spokes
 from patchtide.aws.table import Table
-from patchtide.flow.collector import Collector, collect
+from patchtide.core.errors import Busy
+from patchtide.flow.collector import Collector, ahead, collect
+
+SPARE = (
+    100_000  # milliseconds: a question is not begun when there is less left, for one that meets silence takes as long
+)
 
 
 def now() -> datetime:
@@ -36,11 +41,14 @@ collector = Collector(
 )
 
 
-def _record(record: SQSRecord) -> None:
+def _record(record: SQSRecord, lambda_context: LambdaContext) -> None:
+    if lambda_context.get_remaining_time_in_millis() < SPARE:
+        raise Busy("answer", "OutOfTime", "this invocation is nearly over")
     collect(inquiries.read(record.body), collector)
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Each question is answered; those that could not be yet are reported, so that only they come again."""
-    return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)
+    with ahead(inquiries.readable(record["body"] for record in event["Records"]), collector):
+        return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)
