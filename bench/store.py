@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from bench.figures import Control, Figure, Growth, Target
+from bench.items import item_bytes
 from bench.world import BEGINS, Bench, Played, Size, document, opened, stage
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.table import body
@@ -28,31 +28,6 @@ FAR = timedelta(days=365)
 
 
 # --- sizes of items -----------------------------------------------------------------------------------------------------
-
-
-def item_bytes(item: Mapping[str, Any]) -> int:
-    """An item's size by DynamoDB's rule: names and values, in UTF-8."""
-    return sum(len(name.encode()) + _bytes(value) for name, value in item.items())
-
-
-def _bytes(value: Any) -> int:
-    match value:
-        case str():
-            return len(value.encode())
-        case bool() | None:
-            return 1
-        case int() | float() | Decimal():
-            digits = "".join(map(str, Decimal(str(value)).normalize().as_tuple().digits)).strip("0")
-            return (len(digits) + 1) // 2 + 1 + (value < 0)
-        case bytes():
-            return len(value)
-        case Mapping():
-            return 3 + sum(1 + len(name.encode()) + _bytes(inner) for name, inner in value.items())
-        case set() | frozenset():
-            return sum(map(_bytes, value))
-        case list() | tuple():
-            return 3 + sum(1 + _bytes(inner) for inner in value)
-    raise TypeError(f"DynamoDB has no {type(value)}")
 
 
 def run_item_bytes(bench: Bench) -> Figure:

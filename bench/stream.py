@@ -32,10 +32,11 @@ from patchtide.core.outcome import Instance
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import Inquiry, LocationRun, LocationState
 from patchtide.core.run import Run, evidence_since
-from patchtide.flow.collector import Collector, collect
+from patchtide.flow.collector import Collector, ahead, collect
 from patchtide.flow.reporter import Reporter, write
 
 PER_LOCATION = 50
+TOGETHER = 20  # questions of one invocation
 REGIONS = ("eu-west-1", "eu-west-2")
 PAGE = 3_000  # rows of about 300 bytes: a megabyte
 RETENTION = timedelta(days=400)
@@ -254,8 +255,11 @@ def follow(fleet: Fleet, now: datetime, *, listed: bool) -> Counter[str]:
     answering = Answering(dossier.run, expected_snapshot(spec, dossier.run, wave) or "")
     spokes = Spokes(_Tokens(), "reader", lambda: now, connect=lambda *_, **__: answering)  # type: ignore[arg-type]
     collector = Collector(registry, runs, spokes, lambda: now)
-    for where in fleet.locations():
-        collect(Inquiry("evidence", fleet.id, wave, where.account, where.region), collector)
+    questions = (Inquiry("evidence", fleet.id, wave, where.account, where.region) for where in fleet.locations())
+    while batch := list(islice(questions, TOGETHER)):
+        with ahead(batch, collector):
+            for question in batch:
+                collect(question, collector)
     archive = Archive(lambda: _Bucket(), "reports")  # type: ignore[arg-type, return-value]
     ended = replace(dossier, run=replace(dossier.run, reported=""))
     write(ended, Reporter(registry, runs, archive, lambda: now))

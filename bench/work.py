@@ -28,8 +28,8 @@ from patchtide.aws.table import _decoded as decoded
 from patchtide.core.location import Location
 from patchtide.core.roster import Inquiry, LocationState
 from patchtide.core.states import WaveState
-from patchtide.flow.collector import Collector, collect
-from simulator.memory import READ_ROLE, RETENTION, Memory
+from patchtide.flow.collector import Collector, ahead, collect
+from simulator.memory import QUESTIONS, READ_ROLE, RETENTION, Memory
 from simulator.proof.history import History, Weather, silent
 from simulator.protocol import Door, Params, Reply, Request
 from simulator.world import World
@@ -168,6 +168,8 @@ def _changed(value: Any, change: Callable[[Mapping[str, Any]], Mapping[str, Any]
         if name in ITEMS
         else [change(inner) for inner in one]
         if name in LISTS
+        else {table: [change(inner) for inner in found] for table, found in one.items()}
+        if name == "Responses"
         else _changed(one, change)
         for name, one in value.items()
     }
@@ -221,8 +223,11 @@ class Race:
         decoded.cache_clear()  # what is read in one pass was not read in the one before
         runs = Runs(self.table, RETENTION, lambda: self.now)
         registry = Registry(self.table)
-        for inquiry in self.asked:
-            collect(inquiry, Collector(registry, runs, spokes or self._spokes(), lambda: self.now))
+        for first in range(0, len(self.asked), QUESTIONS):
+            batch = self.asked[first : first + QUESTIONS]
+            with ahead(batch, Collector(registry, runs, self.spokes, lambda: self.now)):
+                for inquiry in batch:
+                    collect(inquiry, Collector(registry, runs, spokes or self._spokes(), lambda: self.now))
 
     def bare(self) -> Callable[[], None]:
         """The loop that makes the same calls, with everything it needs at hand."""

@@ -17,6 +17,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from bench.items import read_units
 from patchtide.aws.runs import Registry, Runs
 from patchtide.core.campaign import Campaign
 from patchtide.core.document import read
@@ -25,10 +26,11 @@ from patchtide.core.states import RunState
 from patchtide.core.view import Dossier
 from simulator.automation import Step
 from simulator.clock import Clock
-from simulator.memory import RETENTION, Call, Memory
+from simulator.memory import RETENTION, Call, Memory, Perform, Watch
 from simulator.pretend import Fleet, Member, Server, organization, troubled
 from simulator.proof.history import MINUTE, History, Scenario, silent
 from simulator.proof.scenarios import Facts, deploy, put
+from simulator.protocol import Params
 from simulator.world import World
 
 BEGINS = datetime(2026, 12, 4, 22, 0, tzinfo=UTC)  # a day before its window
@@ -86,6 +88,7 @@ class Played:
     campaign: Campaign
     history: History = field(repr=False)
     run: str
+    read_units: float = 0
 
     @cached_property
     def calls(self) -> tuple[Call, ...]:
@@ -169,6 +172,8 @@ def play(
 ) -> Played:
     """The campaign from the item's putting until its run has ended and everything of it is told."""
     history, campaign = stage(size, hub=hub, failure_rate=failure_rate, more=more)
+    meter = _Meter(history._watch)
+    history.memory.boundary.watch = meter
     with silent():
         while history.step() and not over(history):
             pass
@@ -179,7 +184,21 @@ def play(
         raise RuntimeError(
             f"the run came to {run and run.phase}, so its calls are not those of one in which all goes well"
         )
-    return Played(size, campaign, history, run.id)
+    return Played(size, campaign, history, run.id, meter.units)
+
+
+@dataclass
+class _Meter:
+    """Counts what is read of tables, in DynamoDB's units. As a boundary's `watch` it has every call performed by another."""
+
+    watch: Watch
+    units: float = 0
+
+    def __call__(self, call: Call, perform: Perform) -> Params:
+        """The answer to the call, counted."""
+        answer = self.watch(call, perform)
+        self.units += read_units(call, answer)
+        return answer
 
 
 def opened(history: History) -> str:

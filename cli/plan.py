@@ -133,13 +133,21 @@ def _last_run(name: str, at: Hub) -> dict[str, Any]:
 
 
 def _cost(spec: Campaign, before: Mapping[str, Any]) -> dict[str, Any] | None:
+    from pydantic.alias_generators import to_camel
+
     from patchtide.core.cost import cost_of
 
     places = [one for one in before["instances"] if one["instances"]]
     if not places:
         return None
     cost = cost_of(spec, len(places), sum(one["instances"] for one in places))
-    return {"automationSteps": cost.steps, "dollarsPerRun": round(cost.dollars, 4), "pricesOf": f"{cost.dated}"}
+    parts = {to_camel(unit): round(dollars, 6) for unit, dollars in cost.parts.items()}
+    return {
+        "automationSteps": cost.steps,
+        "dollarsPerRun": round(cost.dollars, 4),
+        "dollarsByUnit": parts,
+        "pricesOf": f"{cost.dated}",
+    }
 
 
 def _draw(planned: Mapping[str, Any]) -> None:
@@ -155,7 +163,12 @@ def _draw(planned: Mapping[str, Any]) -> None:
     _table("Locations that it could not reach", planned["missingRoles"])
     if cost := planned["cost"]:
         steps, dollars = cost["automationSteps"], cost["dollarsPerRun"]
-        _lines("Cost", [f"{steps} Automation steps a run, ${dollars:.2f} by the prices of {cost['pricesOf']}"])
+        _lines(
+            "Cost",
+            [
+                f"${dollars:.2f} a run by the prices of {cost['pricesOf']}, nearly all of it for {steps} Automation steps"
+            ],
+        )
     data.print("\nNothing was sent.")
 
 

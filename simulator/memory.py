@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ from patchtide.aws.service import Slots, Switch
 from patchtide.aws.spokes import Spokes
 from patchtide.aws.table import Table
 from patchtide.core.request import Hub
-from patchtide.flow.collector import Collector, collect
+from patchtide.flow.collector import Collector, ahead, collect
 from patchtide.flow.dispatcher import Dispatcher, dispatch
 from patchtide.flow.intake import Intake, sweep, take
 from patchtide.flow.permits import Guards
@@ -54,7 +54,8 @@ BUCKET = "reports"
 TOPIC = "alerts"
 QUEUE = "inquiries"
 REPORTS = "reports"
-VISIBILITY = timedelta(seconds=720)
+QUESTIONS = 20  # of one invocation
+VISIBILITY = timedelta(seconds=1800)
 RECEIVES = 5  # of a message, until it is a dead letter
 STREAM_TRIES = 11
 
@@ -195,13 +196,18 @@ def _pagination(service: str) -> Mapping[str, Mapping[str, Any]]:
     return cast("Mapping[str, Mapping[str, Any]]", Loader().load_service_model(service, "paginators-1")["pagination"])
 
 
-@dataclass
+@dataclass(eq=False)
 class Message:
     """A message in a queue."""
 
     body: str
     visible_at: datetime
     received: int = 0
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it is for the collector."""
+        return _is_question(self.body)
 
 
 @dataclass(frozen=True)
@@ -463,14 +469,14 @@ class Memory:
         with self._as("intake"):
             sweep(self.intake())
 
-    def receive(self, message: str) -> None:
-        """One invocation of the function that a message is for: the collector's are questions, the reporter's are runs' names."""
-        if message.startswith("{"):
-            with self._as("collector"):
-                collect(inquiries.read(message), self.collector())
-        else:
+    def receive(self, messages: Sequence[str], note: Callable[[Exception], None]) -> list[int]:
+        """One invocation of the function that these messages are for: the collector's are questions, the reporter's are names of
+        runs. Which of them failed, each told to `note`: none keeps another from its answer."""
+        if not _is_question(messages[0]):
             with self._as("reporter"):
-                report(message, self.reporter())
+                return _each(messages, lambda name: report(name, self.reporter()), note)
+        with self._as("collector"), ahead(inquiries.readable(messages), self.collector()):
+            return _each(messages, lambda text: collect(inquiries.read(text), self.collector()), note)
 
     @contextmanager
     def _as(self, worker: str) -> Iterator[None]:
@@ -508,6 +514,22 @@ class Memory:
             yield
         finally:
             self.boundary.watch, self.boundary.calls = watch, calls
+
+
+def _is_question(message: str) -> bool:
+    return message.startswith("{")
+
+
+def _each(messages: Iterable[str], story: Callable[[str], None], note: Callable[[Exception], None]) -> list[int]:
+    """Which messages failed, as Lambda's own contract for batches has it: each is told, and none stops another."""
+    failed = []
+    for number, message in enumerate(messages):
+        try:
+            story(message)
+        except Exception as error:  # noqa: BLE001 - whatever one raises, the others have their turn
+            note(error)
+            failed.append(number)
+    return failed
 
 
 class _Untold:

@@ -612,7 +612,7 @@ def _units(play: _Play) -> Units:
         s3_puts=sum(call.name == "s3.put_object" for call in calls),
         sqs_messages=sum(len(call.params.get("Entries", ("one",))) for call in calls if call.service == "sqs"),
         idle_minutes=(history.now - history.scenario.begins) // MINUTE - play.minutes,
-        dollars=round(len(steps) * usual.dollars / usual.steps, 4),
+        dollars=round(len(steps) * usual.prices["automation_step"], 4),
         prices_of=usual.dated,
     )
 

@@ -50,6 +50,7 @@ class Context:
     """What Lambda tells a function about its invocation."""
 
     function_name: str
+    timeout: int  # seconds
     function_version: str = "$LATEST"
     memory_limit_in_mb: int = 512
     aws_request_id: str = "00000000-0000-4000-8000-000000000000"
@@ -60,8 +61,8 @@ class Context:
         return f"arn:aws:lambda:eu-west-1:000000000000:function:{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        """How long it may still take."""
-        return 60_000
+        """How long it may still take: no time passes within an invocation."""
+        return self.timeout * 1000
 
 
 class Stack:
@@ -183,7 +184,7 @@ class Stack:
             handler: Callable[[Any, Any], Any] = self._modules[function].handler
             self.running = function
             try:
-                return handler(json.loads(json.dumps(event)), Context(function))
+                return handler(json.loads(json.dumps(event)), Context(function, self.template.timeout(function)))
             finally:
                 self.running = ""
 
@@ -287,7 +288,7 @@ class Stack:
     def _deliver_queue(self, wired: Feed) -> bool:
         url = self._attribute(wired.queue, "")
         with self.wire.quiet():
-            got = self._client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=wired.batch).get("Messages", [])
+            got = list(_received(self._client("sqs"), url, wired.batch))
         if not got:
             return False
         records = [_queue_record(message, self._attribute(wired.queue, "Arn")) for message in got]
@@ -416,6 +417,15 @@ def _stream_record(record: Mapping[str, Any]) -> dict[str, Any]:
             "StreamViewType": "KEYS_ONLY",
         },
     }
+
+
+def _received(sqs: Any, url: str, most: int) -> Iterator[Mapping[str, Any]]:
+    """Up to so many messages, ten at a time: SQS gives no more, and Lambda asks again."""
+    for left in range(most, 0, -10):
+        got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=min(left, 10)).get("Messages", [])
+        yield from got
+        if len(got) < min(left, 10):
+            return
 
 
 def _queue_record(message: Mapping[str, Any], arn: str) -> dict[str, Any]:

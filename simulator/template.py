@@ -102,17 +102,29 @@ class Template:
             if body["Type"] == kind
         }
 
+    def timeout(self, function: str) -> int:
+        """How long a function may take, in seconds."""
+        return int(self._said(function)["Timeout"])
+
     def environment(self, function: str) -> dict[str, str]:
         """The environment that a function is given: the globals' and its own."""
-        shared = self.document.get("Globals", {}).get("Function", {}).get("Environment", {}).get("Variables", {})
+        shared = self._shared.get("Environment", {}).get("Variables", {})
         own = self.resources[function]["Properties"].get("Environment", {}).get("Variables", {})
         return {name: str(self.resolve(value)) for name, value in {**shared, **own}.items()}
 
     def code(self, function: str) -> tuple[str, str]:
         """A function's folder and its handler."""
-        properties = self.resources[function]["Properties"]
-        shared = self.document.get("Globals", {}).get("Function", {})
-        return str(properties["CodeUri"]), str(properties.get("Handler") or shared["Handler"])
+        said = self._said(function)
+        return str(said["CodeUri"]), str(said["Handler"])
+
+    @property
+    def _shared(self) -> Mapping[str, Any]:
+        """What the template says of all functions."""
+        found: Mapping[str, Any] = self.document.get("Globals", {}).get("Function", {})
+        return found
+
+    def _said(self, function: str) -> Mapping[str, Any]:
+        return {**self._shared, **self.resources[function]["Properties"]}
 
     def wiring(self) -> list[Wiring]:
         """Which function is woken by what."""

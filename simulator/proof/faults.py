@@ -118,7 +118,7 @@ def modes(call: Call, only: str = "") -> Iterator[str]:
     possible += [MEET] if call.worker != "intake" else []
     possible += [CROSS] if call.worker in ("dispatcher", "poller") else []
     possible += [STALE] if may_be_old(call) else []
-    possible += [PARTIAL] if call.operation in ("send_message_batch", "query") else []
+    possible += [PARTIAL] if call.operation in ("send_message_batch", "query", "batch_get_item") else []
     if not only or REFUSED in only:
         possible += [f"{REFUSED}:{code}" for code in codes(call.service, call.operation)]
     return (mode for mode in possible if not only or mode[0] in only)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from simulator.memory import RECEIVES, STREAM_TRIES, VISIBILITY, Call, Memory, Message, Perform, rendered
+from simulator.memory import QUESTIONS, RECEIVES, STREAM_TRIES, VISIBILITY, Call, Memory, Message, Perform, rendered
 from simulator.proof import faults
 from simulator.proof.faults import DELAY, LIFE, Killed
 from simulator.protocol import Caller, Params, ServiceError
@@ -121,7 +120,7 @@ class History:
         self.failures: list[str] = []
         self.last: dict[str, tuple[datetime, Params]] = {}  # what SSM answered last, and when
         self.met = False
-        self.at_hand: Message | None = None
+        self.at_hand: Sequence[Message] = ()
         self.asked: set[str] = set()  # what this invocation has read since it last started something
         self.unasked: list[str] = []  # starts that did not read what could have forbidden them
         self.invocations = 0
@@ -251,9 +250,7 @@ class History:
         while self.streamed < len(stream):
             if not self._told(stream[self.streamed]):
                 break
-        for message in self.weather.shuffled(list(self.memory.messages)):
-            if message.visible_at <= self.now and message in self.memory.messages:
-                self._deliver(message)
+        self._deliver(self.weather.shuffled(list(self.memory.messages)))
 
     def _told(self, campaign: str) -> bool:
         """Whether the stream's next record is done with. One that fails comes again, and keeps its place."""
@@ -271,32 +268,63 @@ class History:
         self.streamed += 1
         return True
 
-    def _deliver(self, message: Any) -> None:
-        memory = self.memory
+    def _deliver(self, messages: Iterable[Message]) -> None:
+        """Each of these that can be seen, to the function that it is for: questions together, as Lambda does."""
+        questions: list[Message] = []
+        for message in messages:
+            if message.visible_at > self.now or message not in self.memory.messages:
+                continue
+            delivered = [message] * sum(self._comes_now(message, fate) for fate in self._fates(message))
+            if not message.is_question:
+                for one in delivered:
+                    self._hand_over([one], "reporter")
+            questions += delivered
+            if len(questions) >= QUESTIONS:
+                self._hand_over(questions[:QUESTIONS], "collector")
+                questions = questions[QUESTIONS:]
+        if questions:
+            self._hand_over(questions, "collector")
+
+    def _fates(self, message: Message) -> tuple[str, ...]:
         fates = self.weather.delivery("queue", message.body)
         self.weathered["queue message doubled"] += len(fates) > 1
-        for fate in fates:
-            if fate == "lost":
-                self.weathered["queue message lost"] += 1
-                memory.messages.remove(message)
-                return
-            if fate != "now":
-                self.weathered["queue message delayed"] += 1
-                late = Message(message.body, self.now + timedelta(minutes=float(fate)))
-                memory.messages.append(late)
+        if "now" not in fates:  # lost, or there again in a while
+            self.memory.messages.remove(message)
+        return fates
+
+    def _comes_now(self, message: Message, fate: str) -> bool:
+        if fate == "lost":
+            self.weathered["queue message lost"] += 1
+        elif fate != "now":
+            self.weathered["queue message delayed"] += 1
+            self.memory.messages.append(Message(message.body, self.now + timedelta(minutes=float(fate))))
+        return fate == "now"
+
+    def _hand_over(self, batch: Sequence[Message], function: str) -> None:
+        """One invocation. Those that failed come again, all of them where it did not come to its end."""
+        failed = list(range(len(batch)))
+
+        def run() -> None:
+            failed[:] = self.memory.receive([one.body for one in batch], self._note(function))
+
+        for one in batch:
+            one.received += 1
+        before, self.at_hand = self.at_hand, batch
+        self._invoke(function, run)
+        self.at_hand = before
+        for number, message in enumerate(batch):
+            if message not in self.memory.messages:
                 continue
-            message.received += 1
-            before, self.at_hand = self.at_hand, message
-            done = self._invoke("collector", partial(memory.receive, message.body))
-            self.at_hand = before
-            if not done:
+            if number not in failed:
+                self.memory.messages.remove(message)
+            elif message.received >= RECEIVES:
+                self.memory.messages.remove(message)
+                self.memory.dead.append(message.body)
+            else:
                 message.visible_at = self.now + VISIBILITY
-                if message.received >= RECEIVES:
-                    memory.messages.remove(message)
-                    memory.dead.append(message.body)
-                return
-        if message in memory.messages:
-            memory.messages.remove(message)
+
+    def _note(self, function: str) -> Callable[[Exception], None]:
+        return lambda error: self.failures.append(f"{self.now:%d %H:%M} {function}: {error!r}")
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -390,6 +418,8 @@ class History:
                 return self._perform(call, perform)
             finally:
                 self.memory.tables.page = before
+        if call.operation == "batch_get_item":
+            return self._unread(call)
         entries = call.params["Entries"]
         taken = len(entries) // 2
         self.jumps += 1
@@ -399,8 +429,17 @@ class History:
         failed = [{"Id": entry["Id"], "Code": "InternalError", "SenderFault": False} for entry in entries[taken:]]
         return {"Successful": [{"Id": entry["Id"]} for entry in entries[:taken]], "Failed": failed}
 
+    def _unread(self, call: Call) -> Params:
+        """The first half of the keys is read, the rest is named as not."""
+        ((name, asked),) = call.params["RequestItems"].items()
+        half = len(asked["Keys"]) // 2
+        some = {name: {**asked, "Keys": asked["Keys"][:half]}}
+        found: Params = self.memory.tables.batch_get_item(RequestItems=some) if half else {"Responses": {name: []}}
+        return {**found, "UnprocessedKeys": {name: {**asked, "Keys": asked["Keys"][half:]}}}
+
     def _meet(self, other: str) -> None:
-        """Another worker, in a sandbox of its own, from its start to its end. Other collectors take all that is in the queue."""
+        """Another worker, in a sandbox of its own, from its start to its end. Other collectors take all that is in the queue, and
+        some of what is at hand here, for SQS may deliver a message twice: the latter half, so that they meet over the rest."""
         if self.met or (other == "dispatcher" and not self._has_dispatcher()):
             return
         self.met = True
@@ -409,9 +448,8 @@ class History:
             if other:
                 self._invoke(other, self.memory.dispatch if other == "dispatcher" else self.memory.poll)
             else:
-                for message in [one for one in self.memory.messages if one is not self.at_hand]:
-                    if message.visible_at <= self.now and message in self.memory.messages:
-                        self._deliver(message)
+                alone = self.at_hand[: len(self.at_hand) // 2]
+                self._deliver([one for one in self.memory.messages if one not in alone])
         finally:
             self.asked = asked
             self.memory.warm(aside)

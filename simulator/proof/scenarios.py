@@ -283,7 +283,7 @@ def forgetful() -> Scenario:
 def hidden() -> Scenario:
     """What was just started cannot be read for some minutes."""
     switches = Switches(read_gap=timedelta(seconds=150))
-    return made(Plan("hidden", _healthy("a1-0"), "succeeded", switches=switches))
+    return made(Plan("hidden", _healthy("a1-0"), "succeeded", pace=1, switches=switches))
 
 
 def crowded() -> Scenario:

@@ -23,7 +23,7 @@ from patchtide.core.orders import Answered, Order
 from patchtide.core.outcome import Cause, Instance, Outcome, Patch, Result
 from patchtide.core.pause import Pause
 from patchtide.core.registration import accept, claimed
-from patchtide.core.roster import LocationState
+from patchtide.core.roster import Ended, LocationState
 from patchtide.core.run import Execution, Run
 from patchtide.core.states import ExecutionState
 from patchtide.core.tally import Tally
@@ -177,7 +177,7 @@ def test_a_frozen_location_is_counted_once_and_stays_as_it_was(runs: Runs, run: 
 def test_a_page_of_evidence_is_counted_once_whoever_brings_it(runs: Runs, run: Run) -> None:
     runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 60)
-    runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
+    runs.end(run.id, "all", {WHERE: Ended(Ending("Success"))}, NOW)
     at = runs.location(run.id, "all", WHERE)
     assert at
     fine = [Result(node, Outcome.COMPLIANT) for node in runs.roster(at, 0)]
@@ -197,8 +197,8 @@ def test_a_page_of_evidence_is_counted_once_whoever_brings_it(runs: Runs, run: R
 def test_a_location_that_ended_or_was_left_out_does_not_end_again(runs: Runs, run: Run) -> None:
     runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 1)
-    runs.end(run.id, "all", WHERE, Ending("Success"), "child", NOW)
-    runs.end(run.id, "all", WHERE, Ending("Failed"), None, NOW)
+    runs.end(run.id, "all", {WHERE: Ended(Ending("Success"), "child")}, NOW)
+    runs.end(run.id, "all", {WHERE: Ended(Ending("Failed"))}, NOW)
     found = runs.location(run.id, "all", WHERE)
     assert found
     assert found.ending == Ending("Success")
@@ -207,7 +207,7 @@ def test_a_location_that_ended_or_was_left_out_does_not_end_again(runs: Runs, ru
 def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, table: Table) -> None:
     runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 1)
-    runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
+    runs.end(run.id, "all", {WHERE: Ended(Ending("Success"))}, NOW)
     at = runs.location(run.id, "all", WHERE)
     assert at
     runs.record(at, 0, [Result(node, Outcome.COMPLIANT) for node in runs.roster(at, 0)])
@@ -224,7 +224,7 @@ def test_everything_of_a_run_expires_and_campaigns_do_not(runs: Runs, run: Run, 
 def test_an_instance_row_stays_small(runs: Runs, run: Run, table: Table) -> None:
     runs.add_locations(run.id, "all", {WHERE: ""})
     freeze(runs, run, 1)
-    runs.end(run.id, "all", WHERE, Ending("Success"), None, NOW)
+    runs.end(run.id, "all", {WHERE: Ended(Ending("Success"))}, NOW)
     at = runs.location(run.id, "all", WHERE)
     assert at
     runs.record(at, 0, [Result(node, Outcome.COMPLIANT, installed=99) for node in runs.roster(at, 0)])
@@ -257,7 +257,7 @@ def test_a_location_in_parts_has_ended_when_all_of_them_have(runs: Runs, run: Ru
         at = runs.location(run.id, "all", WHERE)
         assert at
         assert at.state is LocationState.RESOLVED
-        runs.end(run.id, "all", WHERE, Ending(status), f"child-{part}", NOW, part, 3)
+        runs.end(run.id, "all", {WHERE: Ended(Ending(status), f"child-{part}")}, NOW, part, 3)
     at = runs.location(run.id, "all", WHERE)
     assert at
     assert (at.state, at.ending, at.ended_at) == (LocationState.ENDED, Ending("Failed"), NOW)

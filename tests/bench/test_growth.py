@@ -73,14 +73,15 @@ def test_the_limits_in_the_page_are_those_of_the_code_and_of_the_template() -> N
     (event,) = template["Resources"]["CollectorFunction"]["Properties"]["Events"].values()
     at_once = event["Properties"]["ScalingConfig"]["MaximumConcurrency"]
     limits = re.findall(r"^\| (.+?) \| ", PAGE.partition("## The limits")[2].partition("## A month")[0], re.MULTILINE)
-    assert f"{at_once} locations at a time" in limits
+    assert f"{at_once} collectors at a time" in limits
+    assert f"with {event['Properties']['BatchSize']} questions for each" in PAGE
     assert f"{PAGE_OF_INSTANCES} instances of a location at a time" in limits
     assert f"{MAX_ACCOUNTS * MAX_ENTRIES} accounts" in limits
     assert f"{MAX_PAGES * PAGE_OF_INSTANCES:,} instances in a location" in limits
     assert f"{template['Parameters']['RetentionDays']['Default']} days" in limits
     assert f"A function with {functions['MemorySize']} MB" in PAGE
     assert f"it keeps {MAX_CLIENTS} clients" in PAGE
-    assert functions["Timeout"] == 120  # "a poller lives two minutes"
+    assert functions["Timeout"] == 120  # "and two minutes"
 
 
 def test_the_month_of_every_size_is_in_the_page() -> None:

@@ -6,13 +6,16 @@ import json
 from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from bench import calls, prices, store, stream, weight, words, work
+from bench import calls, items, prices, store, stream, weight, words, work
 from bench.__main__ import MEASURES
 from bench.world import BEGINS, Bench, Played, Size, play
 from patchtide.core.outcome import Cause
+from simulator.memory import Call
+from simulator.protocol import Caller
 
 KEYS = {
     "callsOverFloor",
@@ -129,7 +132,25 @@ def test_the_same_fleet_takes_the_same_calls_again(played: Played) -> None:
     ],
 )
 def test_an_items_size_is_that_of_its_names_and_values(item: dict[str, object], size: int) -> None:
-    assert store.item_bytes(item) == size
+    assert items.item_bytes(item) == size
+
+
+def _call(operation: str, **params: Any) -> Call:
+    return Call(1, "poller", "dynamodb", operation, params, Caller("999900001111", "eu-west-1", "arn", "key"))
+
+
+def test_units_are_those_of_dynamodb() -> None:
+    large = {"pk": "x" * 5000}
+    assert items.read_units(_call("get_item", ConsistentRead=True), {"Item": {"pk": "x"}}) == 1
+    assert items.read_units(_call("get_item", ConsistentRead=True), {"Item": large}) == 2
+    assert items.read_units(_call("query", IndexName="due"), {"Items": []}) == 0.5
+    assert items.read_units(_call("batch_get_item"), {"Responses": {"t": [large, {"pk": "x"}]}}) == 3
+    assert items.read_units(_call("put_item"), {}) == 0
+    assert items.write_units(_call("put_item", Item=large)) == 5
+    assert (
+        items.write_units(_call("transact_write_items", TransactItems=[{"Put": {"Item": large}}, {"Update": {}}])) == 12
+    )
+    assert items.write_units(_call("get_item")) == 0
 
 
 def test_a_tick_among_many_campaigns_is_counted_item_by_item() -> None:
@@ -166,15 +187,19 @@ def test_the_longest_mail_tells_of_every_cause_and_is_cut_only_at_its_bound(play
 
 def test_an_error_of_the_model_is_told_for_each_unit_that_it_knows() -> None:
     counted = {"automation_step": 100.0, "sqs_request": 10.0}
-    assert prices.errors({"automation_step": 98.0}, counted) == {"automation_step": 0.02}
+    assert prices.errors({"automation_step": 98.0, "s3_put": 3}, counted) == {"automation_step": -0.02}
     assert prices.errors({"automation_step": 100.0, "sqs_request": 20.0}, counted)["sqs_request"] == 1
+    assert prices.off({"automation_step": 98.0, "s3_put": 3}, counted) == pytest.approx(0.02)
 
 
 def test_what_was_used_is_counted_unit_by_unit(played: Played) -> None:
     counted = prices.counted(played)
     assert counted["automation_step"] == 3 * played.size.locations
     assert counted["sns_publish"] == sum(call.name == "sns.publish" for call in played.calls) > 0
-    assert counted["dynamodb_row_written"] > played.size.instances
+    assert counted["dynamodb_write_unit"] > 2 * played.size.instances
+    assert counted["dynamodb_read_unit"] > played.size.locations
+    assert set(counted) >= set(prices.modelled(played.campaign, played.size)) - {"lambda_gb_second"}
+    assert set(counted) <= set(prices.prices())
     assert all(counted.values())
 
 

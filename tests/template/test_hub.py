@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulator import memory
 from simulator.template import ROOT, load
 
 HUB = load(ROOT / "template.yaml")
@@ -148,10 +149,12 @@ def test_a_question_comes_again_only_when_its_collector_cannot_be_at_it_any_more
     (event,) = function("collector")["Events"].values()
     feed = event["Properties"]
     assert feed["Queue"] == attribute("CollectorQueue", "Arn")
-    assert feed["BatchSize"] == 1
+    assert feed["BatchSize"] == memory.QUESTIONS
     assert feed["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     queue = RESOURCES["CollectorQueue"]["Properties"]
-    assert queue["VisibilityTimeout"] >= 6 * HUB["Globals"]["Function"]["Timeout"]
+    # AWS wants six times the function's timeout for a batch, and the time in which it is gathered.
+    assert queue["VisibilityTimeout"] == memory.VISIBILITY.total_seconds()
+    assert queue["VisibilityTimeout"] >= 6 * function("collector")["Timeout"]
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": attribute("CollectorDeadLetters", "Arn"),
         "maxReceiveCount": 5,

@@ -55,6 +55,7 @@ MAY = {
     | PUBLISH
     | CHANGE
     | {
+        "dynamodb:BatchGetItem",
         "dynamodb:DeleteItem",
         "dynamodb:Query",
         "sqs:SendMessage",
@@ -65,6 +66,7 @@ MAY = {
     "CollectorRole": LOGS
     | CHANGE
     | {
+        "dynamodb:BatchGetItem",
         "dynamodb:Query",
         "sts:AssumeRole",
         "sqs:ChangeMessageVisibility",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,13 @@ class Inquiries:
                 answer = self.client.send_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
             if failed := answer.get("Failed"):
                 raise Busy("send inquiries", failed[0].get("Code", ""), f"{len(failed)} of {len(batch)} were not taken")
+
+
+def readable(texts: Iterable[str]) -> Iterator[Inquiry]:
+    """The inquiries among the messages. Any other is found out by whoever reads it by itself."""
+    for text in texts:
+        with suppress(msgspec.DecodeError):
+            yield read(text)
 
 
 def read(text: str) -> Inquiry:

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,13 +46,12 @@ from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign
 from patchtide.core.due import wake_at
 from patchtide.core.errors import Busy, Overtaken, Refused
-from patchtide.core.evidence import Ending
 from patchtide.core.history import Point
 from patchtide.core.location import Location
 from patchtide.core.orders import Answered, Order
 from patchtide.core.outcome import FINE, LEFT, Cause, Instance, Patch, Result
 from patchtide.core.registration import Registration
-from patchtide.core.roster import Hold, Holds, LocationRun, LocationState, fingerprint, pages
+from patchtide.core.roster import Ended, Hold, Holds, Inquiry, LocationRun, LocationState, fingerprint, pages
 from patchtide.core.run import Execution, Run
 from patchtide.core.tally import Tally
 from patchtide.core.view import Dossier
@@ -204,13 +203,33 @@ class Runs:
 
     def __init__(self, table: Table, retention: timedelta, now: Callable[[], datetime]) -> None:
         self.table, self.retention, self.now = table, retention, now
+        self._loaded: dict[str, Dossier] | None = None
+
+    @contextmanager
+    def ahead(self, inquiries: Iterable[Inquiry]) -> Iterator[None]:
+        """Within, what these questions are answered from is read already, and each run is loaded once. All of it is as new as the
+        questions, and whatever is written is written on conditions."""
+        keys = [key for inquiry in inquiries for key in _needed(inquiry)]
+        self._loaded = {}
+        try:
+            with self.table.ahead(keys):
+                yield
+        finally:
+            self._loaded = None
 
     def due(self, now: datetime) -> Iterator[str]:
         """The ids of runs that want attention, or were given an order, each once; and SERVICE, if the switch wants it."""
         return iter(dict.fromkeys(str(item["pk"]).removeprefix("run#") for item in _due(self.table, "run", now)))
 
     def load(self, run: str) -> Dossier:
-        """The run as it is now: one query, whatever the fleet's size."""
+        """The run as it is now, or as it was when it was loaded `ahead`: one query, whatever the fleet's size."""
+        if self._loaded is None:
+            return self._load(run)
+        if run not in self._loaded:
+            self._loaded[run] = self._load(run)
+        return self._loaded[run]
+
+    def _load(self, run: str) -> Dossier:
         found: Run | None = None
         executions: list[Execution] = []
         tallies: dict[str, Tally] = {}
@@ -282,7 +301,7 @@ class Runs:
 
     def holds(self, location: Location) -> Holds:
         """Which run has which instances of the location to itself, as far as anybody said so."""
-        item = self.table.get(pk=f"location#{location.account}#{location.region}", sk="holds")
+        item = self.table.get(**_holds_key(location))
         return value(item, Holds) if item else Holds(location)
 
     def freeze(
@@ -317,9 +336,7 @@ class Runs:
         counted |= {} if expected else {"empty": 1}
         counted |= {"set_aside": 1} if expected and not mine else {}
         more = [
-            self.table.put(
-                self._lasting({"pk": f"run#{at.run}", "sk": f"roster#{_place(at)}#{number:03d}", "body": body(page)})
-            )
+            self.table.put(self._lasting(_roster_key(at, number) | {"body": body(page)}))
             for number, page in enumerate(rosters)
         ]
         if mine:
@@ -335,9 +352,7 @@ class Runs:
         changed = replace(holds, held=(*holds.held, hold), changes=holds.changes + 1)
         where = holds.location
         latest = max(one.until for one in changed.held)
-        item = {
-            "pk": f"location#{where.account}#{where.region}",
-            "sk": "holds",
+        item = _holds_key(where) | {
             "body": body(changed),
             "changes": changed.changes,
             "expiresAt": int((latest + timedelta(days=1)).timestamp()),
@@ -354,33 +369,46 @@ class Runs:
         self,
         run: str,
         wave: str,
-        location: Location,
-        ending: Ending,
-        child: str | None,
+        endings: Mapping[Location, Ended],
         now: datetime,
         part: int = 1,
         parts: int = 1,
     ) -> None:
-        """Keep how the location's part ended, or one of its parts. Once; the location has ended when all of them have."""
+        """Keep how that part of each location ended. Once; a location has ended when all of its parts have."""
+        left = list(endings)
         for _ in range(TRIES):
-            at = self.location(run, wave, location)
-            if at is None or at.state is not LocationState.RESOLVED or part in at.parts_ended:
+            some = [left[first : first + ACTIONS] for first in range(0, len(left), ACTIONS)]
+            left = [one for each in some for one in self._end(run, wave, each, endings, now, (part, parts))]
+            if not left:
                 return
-            over = (*at.parts_ended, part)
-            said = at.ending if at.ending and at.ending.status != "Success" else ending
-            after = replace(at, parts_ended=over, ending=said, child=child or at.child)
-            if len(over) >= parts:
-                after = replace(after, state=LocationState.ENDED, ended_at=now)
-            try:
-                self._change(at, after, {}, [])
-            except Overtaken:  # another part ended meanwhile, or somebody kept this one
-                continue
-            return
-        raise Busy("end a location", "Overtaken", f"{location} of {run} changed {TRIES} times meanwhile")
+        raise Busy("end locations", "Overtaken", f"{left[0]} of {run} changed {TRIES} times meanwhile")
+
+    def _end(
+        self,
+        run: str,
+        wave: str,
+        locations: Sequence[Location],
+        endings: Mapping[Location, Ended],
+        now: datetime,
+        which: tuple[int, int],
+    ) -> Sequence[Location]:
+        """Those that are still to be ended: all of them, one by one, where any was changed meanwhile."""
+        found = map(_location, self.table.get_all(_location_key(run, wave, location) for location in locations))
+        going = [at for at in found if at.state is LocationState.RESOLVED and which[0] not in at.parts_ended]
+        moves = [self._moves(at, _with_part(at, endings[at.location], now, *which)) for at in going]
+        if not moves:
+            return ()
+        try:
+            self.table.transact(f"{len(moves)} locations of {run} have ended", moves)
+        except Overtaken:  # another part ended meanwhile, or somebody kept this one
+            if len(moves) == 1:
+                return [going[0].location]
+            return [one for at in going for one in self._end(run, wave, [at.location], endings, now, which)]
+        return ()
 
     def roster(self, at: LocationRun, page: int) -> tuple[Instance, ...]:
         """One page of the instances expected at the location."""
-        item = self.table.get(pk=f"run#{at.run}", sk=f"roster#{_place(at)}#{page:03d}")
+        item = self.table.get(**_roster_key(at, page))
         return value(item, tuple[Instance, ...]) if item else ()
 
     def keep_patches(self, at: LocationRun, patches: Mapping[str, Sequence[Patch]]) -> None:
@@ -526,13 +554,7 @@ class Runs:
         self, before: LocationRun, after: LocationRun, counted: Mapping[str, int], more: Sequence[Mapping[str, Any]]
     ) -> None:
         """A location moves on and is counted, both or neither, if it is still where it was."""
-        values = {
-            ":state": before.state.value,
-            ":pages": before.pages_collected,
-            ":parts": len(before.parts_ended),
-        }
-        unchanged = "#state = :state AND pages = :pages AND partsEnded = :parts"
-        actions = [self.table.put_if(self._lasting(_location_item(after)), unchanged, values, state="state"), *more]
+        actions = [self._moves(before, after), *more]
         if counted:
             names = {f"n{number}": name for number, name in enumerate(counted)}
             actions.append(
@@ -544,6 +566,16 @@ class Runs:
                 )
             )
         self.table.transact(f"{after.location} of {after.run} becomes {after.state}", actions)
+
+    def _moves(self, before: LocationRun, after: LocationRun) -> Mapping[str, Any]:
+        """A location moves on, if it is still where it was."""
+        values = {
+            ":state": before.state.value,
+            ":pages": before.pages_collected,
+            ":parts": len(before.parts_ended),
+        }
+        unchanged = "#state = :state AND pages = :pages AND partsEnded = :parts"
+        return self.table.put_if(self._lasting(_location_item(after)), unchanged, values, state="state")
 
     def _lasting(self, item: dict[str, Any]) -> dict[str, Any]:
         return item | {"expiresAt": self._expires_at()}
@@ -637,6 +669,31 @@ def _tally(item: Item) -> Tally:
 
     plain = {name: counts.get(name, 0) for name in _TALLIED}
     return Tally(**plain, outcomes=under("outcome_"), causes=under("cause_"))
+
+
+def _needed(inquiry: Inquiry) -> Iterator[Mapping[str, str]]:
+    """The keys of what the answer to a question starts from."""
+    yield _location_key(inquiry.run, inquiry.wave, inquiry.location)
+    if inquiry.purpose == "targets":
+        yield _holds_key(inquiry.location)
+    elif inquiry.purpose == "evidence":
+        yield _roster_key(LocationRun(inquiry.run, inquiry.wave, inquiry.location), 0)
+
+
+def _holds_key(location: Location) -> dict[str, str]:
+    return {"pk": f"location#{location.account}#{location.region}", "sk": "holds"}
+
+
+def _roster_key(at: LocationRun, page: int) -> dict[str, str]:
+    return {"pk": f"run#{at.run}", "sk": f"roster#{_place(at)}#{page:03d}"}
+
+
+def _with_part(at: LocationRun, ended: Ended, now: datetime, part: int, parts: int) -> LocationRun:
+    """The location once that part of it is over. What went wrong in one part is what is told of all."""
+    over = (*at.parts_ended, part)
+    said = at.ending if at.ending and at.ending.status != "Success" else ended.ending
+    after = replace(at, parts_ended=over, ending=said, child=ended.child or at.child)
+    return replace(after, state=LocationState.ENDED, ended_at=now) if len(over) >= parts else after
 
 
 def _place(at: LocationRun) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -28,6 +29,7 @@ Item = Mapping[str, Any]
 CONDITION_FAILED = "ConditionalCheckFailedException"
 CANCELLED = "TransactionCanceledException"
 PASSING = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+KEYS = 100  # DynamoDB's limit for one BatchGetItem; a hundred of our items are well below its 16 MB
 PAUSES = (0.05, 0.2, 0.6, None)  # seconds
 
 
@@ -62,11 +64,53 @@ class Table:
 
     def __init__(self, client: DynamoDBClient, name: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self.client, self.name, self.sleep = client, name, sleep
+        self._at_hand: dict[tuple[str, str], Item | None] = {}
 
     def get(self, **key: str) -> Item | None:
         """The item as it is now."""
+        named = key.get("pk", ""), key.get("sk", "")
+        if named in self._at_hand:
+            return self._at_hand.pop(named)
         with asking(f"read {key}"):
             return self.client.get_item(TableName=self.name, Key=key, ConsistentRead=True).get("Item")
+
+    def get_all(self, keys: Iterable[Mapping[str, str]]) -> Iterator[Item]:
+        """The items with these keys that are there, as they are now, in no order: a call for each hundred."""
+        waiting = list(keys)
+        for pause in PAUSES:
+            left: list[Mapping[str, str]] = []
+            for first in range(0, len(waiting), KEYS):
+                found, unread = self._get_some(waiting[first : first + KEYS])
+                yield from found
+                left += unread
+            if not left:
+                return
+            if pause is None:
+                raise Busy(
+                    f"read {len(left)} items", "ProvisionedThroughputExceededException", "DynamoDB left them out"
+                )
+            self.sleep(pause)
+            waiting = left
+
+    def _get_some(self, keys: list[Mapping[str, str]]) -> tuple[list[Item], list[Mapping[str, str]]]:
+        with asking(f"read {len(keys)} items"):
+            answer = self.client.batch_get_item(
+                RequestItems={self.name: {"Keys": cast("Any", keys), "ConsistentRead": True}}
+            )
+        unread = cast("Any", answer.get("UnprocessedKeys", {})).get(self.name, {}).get("Keys", [])
+        return cast("Any", answer["Responses"].get(self.name, [])), unread
+
+    @contextmanager
+    def ahead(self, keys: Iterable[Mapping[str, str]]) -> Iterator[None]:
+        """Within, the items with these keys are read already, together, and `get` has each at hand once: whoever asks again,
+        because something changed meanwhile, is told how it is by then."""
+        wanted = [(key["pk"], key["sk"]) for key in keys]
+        found = {(str(item["pk"]), str(item["sk"])): item for item in self.get_all(_keys(wanted))}
+        self._at_hand = {key: found.get(key) for key in wanted}
+        try:
+            yield
+        finally:
+            self._at_hand = {}
 
     def query(self, condition: str, values: Mapping[str, object], **more: object) -> Iterator[Item]:
         """The items under a key condition, page after page."""
@@ -139,6 +183,10 @@ class Table:
                 if reasons <= PASSING:
                     raise Busy(what, CANCELLED, f"met another transaction: {sorted(reasons)}") from error
                 raise
+
+
+def _keys(named: Iterable[tuple[str, str]]) -> Iterator[Mapping[str, str]]:
+    return ({"pk": pk, "sk": sk} for pk, sk in dict.fromkeys(named))
 
 
 def _valued(values: Mapping[str, object]) -> dict[str, Any]:

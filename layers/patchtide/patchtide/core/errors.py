@@ -7,6 +7,7 @@ PatchtideError
 └── CloudError             AWS did not do what it was asked
     ├── Refused              it will not, however often it is asked: somebody has to mend something
     ├── Busy                 not now: throttled, over a quota, or failing inside; ask again later
+    │   └── PutOff             not even tried: who was asked last did not answer, and is left alone for a while
     └── Overtaken            somebody else changed the same thing first: load again before deciding anything
 """
 
@@ -60,6 +61,10 @@ class Refused(CloudError):  # noqa: N818
 
 class Busy(CloudError):  # noqa: N818
     """AWS cannot do this now; the same request may succeed later."""
+
+
+class PutOff(Busy):
+    """Whoever would be asked is left alone for a while, because it did not answer."""
 
 
 class Overtaken(CloudError):  # noqa: N818

@@ -61,6 +61,14 @@ class LocationRun:
 
 
 @frozen
+class Ended:
+    """How a location's part of an execution ended, and its own execution, where it had one."""
+
+    ending: Ending
+    child: str | None = None
+
+
+@frozen
 class Inquiry:
     """A question about one location, for the collector: who are its targets, what became of them; or to halt what waits there.
 

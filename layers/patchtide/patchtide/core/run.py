@@ -25,6 +25,7 @@ TOKEN_TRUST = timedelta(minutes=10)  # AWS does not say how long it remembers a 
 VISIBLE = timedelta(minutes=5)  # how long an execution must be "not found", time after time, before it counts as lost
 STOP_GRACE = timedelta(minutes=60)  # how long after the window a stopped execution may take to end
 EVIDENCE_GRACE = timedelta(minutes=10)  # how long after a location ended its evidence may still arrive
+EVIDENCE_AFTER = (1, 2, 4, 7)  # minutes after its end in which a location is asked for it; later on, in every fifth
 COLLECT_AGAIN = timedelta(minutes=1)
 GIVE_UP = timedelta(minutes=60)  # how long evidence may stay unread before it is recorded as unverified
 LATE = timedelta(minutes=10)  # how long after its time a wave that has not started becomes news
@@ -339,6 +340,15 @@ def client_token(run: str, wave: str, number: int) -> str:
 def snapshot_id(run: str, wave: str) -> str:
     """The patch snapshot that all instances of a wave share, and by which their evidence is known as ours."""
     return str(uuid5(NAMESPACE, f"{run}/{wave}/snapshot"))
+
+
+def asks_evidence(age: timedelta) -> bool:
+    """Whether a location that ended so long ago is asked for its evidence in this minute.
+
+    Not at once: instances upload what they did when they are done, and who asks too early has to ask again.
+    """
+    minute = age // timedelta(minutes=1)
+    return minute in EVIDENCE_AFTER or (minute > EVIDENCE_AFTER[-1] and minute % 5 == 0)
 
 
 def evidence_since(run: Run, wave: str) -> datetime:

@@ -13,14 +13,14 @@ from typing import Protocol, TextIO
 from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign, Runbook, Target
 from patchtide.core.closures import Opening
-from patchtide.core.evidence import Ending, Invocation, PatchState
+from patchtide.core.evidence import Invocation, PatchState
 from patchtide.core.history import Point
 from patchtide.core.location import Location
 from patchtide.core.orders import Answered, Order
 from patchtide.core.outcome import Cause, Instance, Patch, Result
 from patchtide.core.pause import Pause
 from patchtide.core.registration import Registration
-from patchtide.core.roster import Holds, Inquiry, LocationRun, LocationState
+from patchtide.core.roster import Ended, Holds, Inquiry, LocationRun, LocationState
 from patchtide.core.run import Run, RunbookFacts
 from patchtide.core.view import Dossier, View
 
@@ -91,8 +91,11 @@ class Runs(Protocol):
     def due(self, now: datetime) -> Iterator[str]:
         """The ids of runs that want attention; and SERVICE, while the switch is on or people have not heard of it."""
 
+    def ahead(self, inquiries: Iterable[Inquiry]) -> AbstractContextManager[None]:
+        """Within, what these questions are answered from is read already, together, and each run is loaded once."""
+
     def load(self, run: str) -> Dossier:
-        """The run as it is now."""
+        """The run as it is now; `ahead`, as it was when it was first loaded there."""
 
     def save(self, before: Run, after: Run, now: datetime) -> Run:
         """The run as kept, one version on. Raises Overtaken when it is no longer what was loaded."""
@@ -132,14 +135,12 @@ class Runs(Protocol):
         self,
         run: str,
         wave: str,
-        location: Location,
-        ending: Ending,
-        child: str | None,
+        endings: Mapping[Location, Ended],
         now: datetime,
         part: int = 1,
         parts: int = 1,
     ) -> None:
-        """Keep how the location's part ended, or one of its parts. Once."""
+        """Keep how that part of each location ended. Once."""
 
     def roster(self, at: LocationRun, page: int) -> tuple[Instance, ...]:
         """One page of the instances expected at the location."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 from patchtide.core.campaign import CHECKS, IDS_KEY, Target
 from patchtide.core.causes import explain_location
 from patchtide.core.closures import FARTHEST
-from patchtide.core.errors import Busy, Overtaken, Refused
+from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
 from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, gone, judge, overwritten
 from patchtide.core.outcome import Cause, Instance, Patch, Result
 from patchtide.core.request import expected_snapshot
@@ -48,6 +49,17 @@ class Collector:
     runs: Runs
     spokes: Spokes
     now: Now
+
+
+@contextmanager
+def ahead(inquiries: Iterable[Inquiry], at: Collector) -> Iterator[None]:
+    """Within, these questions are answered with fewer reads. Where reading ahead fails, each question reads for itself."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(at.runs.ahead(inquiries))
+        except CloudError as error:
+            logger.warning("nothing is read ahead: %s", error)
+        yield
 
 
 def collect(inquiry: Inquiry, at: Collector) -> None:
@@ -217,9 +229,10 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
     try:
         spoke = at.spokes.at(where.location)
         asked = _Asked(spoke, run, expected, where)
+        rosters = _Rosters(where, at.runs)
         for page in range(where.pages_collected, where.pages):
-            results = asked.results(at.runs.roster(where, page))
-            joined = _late_joiners(where, page, asked, at)
+            results = asked.results(rosters.page(page))
+            joined = asked.joined(rosters.everybody()) if page + 1 == where.pages else ()
             if _may_still_come((*results, *joined), where, at):
                 logger.info("%s: evidence of page %s may still come", where.location, page, extra=about(run))
                 return
@@ -231,12 +244,21 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
         logger.warning("%s cannot be read: %s", where.location, refused, extra=about(run))
 
 
-def _late_joiners(where: LocationRun, page: int, asked: _Asked, at: Collector) -> tuple[Result, ...]:
-    """What became of instances that were patched though nobody expected them, known with the location's last page. It is AWS that
-    resolves targets at the start, so an instance that matched only after the set was frozen is patched all the same."""
-    if page + 1 < where.pages:
-        return ()
-    return asked.joined({one.id for number in range(where.pages) for one in at.runs.roster(where, number)})
+@dataclass(frozen=True)
+class _Rosters:
+    """Who is expected at a location, each page read once."""
+
+    where: LocationRun
+    runs: Runs
+    read: dict[int, tuple[Instance, ...]] = field(default_factory=dict)
+
+    def page(self, number: int) -> tuple[Instance, ...]:
+        if number not in self.read:
+            self.read[number] = self.runs.roster(self.where, number)
+        return self.read[number]
+
+    def everybody(self) -> Collection[str]:
+        return {one.id for number in range(self.where.pages) for one in self.page(number)}
 
 
 def _why_taken_back(where: LocationRun, run: Run, wave: WaveRun) -> str:
@@ -290,8 +312,9 @@ class _Asked:
         return {id_: patches for id_, patches in found.items() if patches}
 
     def joined(self, expected: Collection[str]) -> tuple[Result, ...]:
-        """What became of instances that the run's command reached though they are not expected. Where instances were named one by
-        one, or the runbook does not mark its commands, there are none, or none can be told."""
+        """What became of instances that the run's command reached though they are not expected, known with the location's last page:
+        it is AWS that resolves targets at the start, so one that matched only after the set was frozen is patched all the same.
+        Where instances were named one by one, or the runbook does not mark its commands, there are none, or none can be told."""
         if self.where.named or not self.expected.commands_known:
             return ()
         return self._if_readable("late joiners", lambda: self._joined(expected), ())

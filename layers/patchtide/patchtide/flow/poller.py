@@ -33,8 +33,18 @@ from patchtide.core.location import Location
 from patchtide.core.outcome import Cause, Outcome, Result
 from patchtide.core.pause import SERVICE
 from patchtide.core.request import locations_of
-from patchtide.core.roster import Inquiry, LocationState
-from patchtide.core.run import LATE, PATIENCE, PREPARE_LEAD, STOP_GRACE, VISIBLE, AlertKind, Execution, Run
+from patchtide.core.roster import Ended, Inquiry, LocationState
+from patchtide.core.run import (
+    LATE,
+    PATIENCE,
+    PREPARE_LEAD,
+    STOP_GRACE,
+    VISIBLE,
+    AlertKind,
+    Execution,
+    Run,
+    asks_evidence,
+)
 from patchtide.core.seen import Closed, Looked, Missed, OrderTold, Published, Seen, Told
 from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
@@ -208,16 +218,15 @@ def _lost(run: Run, execution: Execution, status: str, reason: str, at: Poller) 
 
 
 def _end(run: Run, execution: Execution, steps: Iterable[LocationStep], at: Poller) -> int:
-    """The bits of all locations that have ended, once those that are new are written down and asked for evidence."""
+    """The bits of all locations that have ended, once those that are new are written down."""
     places = {location: number for number, location in enumerate(locations_of(json.loads(execution.request)))}
-    ended, fresh = int(execution.ended, 16), []
+    ended, fresh = int(execution.ended, 16), {}
     for found in steps:
         bit = 1 << places[found.location] if found.location in places else 0
         if found.over and bit and not ended & bit:
-            _keep_end(run, execution, found.location, Ending(found.status, found.reason), found.child, at)
-            fresh.append(found.location)
+            fresh[found.location] = Ended(Ending(found.status, found.reason), found.child)
             ended |= bit
-    _inquire(run, execution.wave, fresh, at)
+    _keep_ends(run, execution, fresh, at)
     return ended
 
 
@@ -228,21 +237,12 @@ def _end_rest(run: Run, execution: Execution, ended: int, ending: Ending, at: Po
         for number, location in enumerate(locations_of(json.loads(execution.request)))
         if not ended >> number & 1
     ]
-    for location in left:
-        _keep_end(run, execution, location, ending, None, at)
-    _inquire(run, execution.wave, left, at)
+    _keep_ends(run, execution, dict.fromkeys(left, Ended(ending)), at)
     return int(execution.all_ended, 16)
 
 
-def _keep_end(
-    run: Run, execution: Execution, location: Location, ending: Ending, child: str | None, at: Poller
-) -> None:
-    part = execution.part, execution.parts
-    at.runs.end(run.id, execution.wave, location, ending, child, at.now(), *part)
-
-
-def _inquire(run: Run, wave: str, locations: Iterable[Location], at: Poller) -> None:
-    at.inquiries.send(Inquiry("evidence", run.id, wave, where.account, where.region) for where in locations)
+def _keep_ends(run: Run, execution: Execution, endings: Mapping[Location, Ended], at: Poller) -> None:
+    at.runs.end(run.id, execution.wave, endings, at.now(), execution.part, execution.parts)
 
 
 def _stop(run: Run, execution: Execution, at: Poller) -> Iterable[Seen]:
@@ -289,7 +289,9 @@ def _close(run: Run, execution: Execution, at: Poller) -> Iterator[Seen]:
 
 
 def _ask_evidence(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
-    _inquire(run, wave, (found.location for found in at.runs.locations(run.id, wave, LocationState.ENDED)), at)
+    ended = at.runs.locations(run.id, wave, LocationState.ENDED)
+    asked = sorted(one.location for one in ended if one.ended_at is None or asks_evidence(at.now() - one.ended_at))
+    at.inquiries.send(Inquiry("evidence", run.id, wave, where.account, where.region) for where in asked)
     return ()
 
 
