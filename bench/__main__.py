@@ -56,10 +56,10 @@ def drawn(figures: Iterable[Figure]) -> Group:
 
 def _drawn(one: Figure) -> Iterator[RenderableType]:
     style = "green" if one.fine else "red"
-    line = Text(f"{one.key:28}", style="bold")
-    line.append(f"{said(one.value):>10}  {one.target!s:9}", style=style)
-    line.append(f"{one.verdict:20}", style=style)
-    line.append(f"worse: {said(one.control.value)}")
+    line = Text(f"{one.key:27}", style="bold")
+    line.append(f"{said(one.value):>8}  {one.target!s:10}", style=style)
+    line.append(f"{one.verdict:8}", style=style)
+    line.append(f"worse {said(one.control.value)}")
     yield line
     for text in (f"{one.title}: {one.formula}", f"worse: {one.control.what}"):
         yield Padding(Text(text, style="dim"), (0, 0, 0, 4))
