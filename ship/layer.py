@@ -108,6 +108,11 @@ class Shipped:
         )
 
     @property
+    def files(self) -> frozenset[str]:
+        """The files that it brings, by its own RECORD."""
+        return frozenset(path.as_posix() for path in self._says.files or ())
+
+    @property
     def modules(self) -> frozenset[str]:
         """The top-level modules and packages that it brings."""
         files = (path for path in self._says.files or () if path.suffix in (".py", ".so"))

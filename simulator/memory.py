@@ -153,6 +153,9 @@ class Api:
         setattr(self, operation, call)
         return call
 
+    def close(self) -> None:
+        """There is no connection to close."""
+
     def get_paginator(self, operation: str) -> Paginator:
         """The operation, page after page."""
         return Paginator(getattr(self, operation), _pagination(self._service)[operation_name(self._service, operation)])
@@ -264,9 +267,21 @@ class Memory:
             self._clients[service] = Api(self.boundary, service, made, lambda: here)
         return self._clients[service]
 
-    def session(self, key: str, _secret: str, _token: str) -> Session:
-        """What boto3.Session is to a role's keys."""
-        return Session(self, key)
+    def connect(self, service: str, region_name: str, aws_access_key_id: str, **_: object) -> Api:
+        """What boto3.client makes of a role's keys."""
+
+        def caller() -> Caller:
+            known = self.world.services[service]
+            identity = self.world.identities.of(aws_access_key_id)
+            if identity is None:
+                code, status, message = known.unknown_key
+                raise ServiceError(code, message, status)
+            if identity.expires_at is not None and self.world.clock.now >= identity.expires_at:
+                code, status = known.expired_key
+                raise ServiceError(code, "The security token included in the request is expired", status)
+            return Caller(identity.account, region_name, identity.arn, aws_access_key_id)
+
+        return Api(self.boundary, service, self._of_world(service), caller)
 
     def _of_world(self, service: str) -> Callable[[Caller, str, Params], Params]:
         # The world may be replaced by one like it, so it is looked up with every call.
@@ -411,7 +426,7 @@ class Memory:
             return Collector(
                 registry=Registry(table),
                 runs=Runs(table, RETENTION, self.now),
-                spokes=Spokes(self.client("sts"), READ_ROLE, now=self.now, session=self.session),
+                spokes=Spokes(self.client("sts"), READ_ROLE, now=self.now, connect=self.connect),
                 now=self.now,
             )
 
@@ -526,32 +541,6 @@ class _Untold:
 
 def _no_page(into: TextIO, page: object) -> None:
     del into, page
-
-
-@dataclass(frozen=True)
-class Session:
-    """A role's session."""
-
-    memory: Memory
-    key: str
-
-    def client(self, service: str, region_name: str, config: object = None) -> Api:
-        """A client with the role's keys."""
-        del config
-
-        def caller() -> Caller:
-            world = self.memory.world
-            known = world.services[service]
-            identity = world.identities.of(self.key)
-            if identity is None:
-                code, status, message = known.unknown_key
-                raise ServiceError(code, message, status)
-            if identity.expires_at is not None and world.clock.now >= identity.expires_at:
-                code, status = known.expired_key
-                raise ServiceError(code, "The security token included in the request is expired", status)
-            return Caller(identity.account, region_name, identity.arn, self.key)
-
-        return Api(self.memory.boundary, service, self.memory._of_world(service), caller)
 
 
 @cache

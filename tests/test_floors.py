@@ -49,6 +49,30 @@ def test_only_aws_imports_boto3(floor: Path) -> None:
     assert not {path.name for path in floor.rglob("*.py") if CLOUD & {name.split(".")[0] for name in imports(path)}}
 
 
+def test_every_client_is_made_by_the_one_session() -> None:
+    """A session of its own reads AWS's models anew, a tenth of a second each; a resource adds a tenth to a cold start."""
+    used = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
+        for path in OURS.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("boto3.")
+    }
+    assert {one.split()[1] for one in used} == {"boto3.client"}, used
+
+
+@pytest.mark.parametrize("floor", [OURS / "core", OURS / "flow"], ids=lambda floor: floor.name)
+def test_values_are_defined_without_compiling_their_methods(floor: Path) -> None:
+    """Half a millisecond of every cold start for each that is not; the flow's few are one a function."""
+    most = {"core": 1, "flow": 2}  # of a module; what is compared by its order is the standard library's
+    compiled = {
+        path.relative_to(ROOT).as_posix(): text.count("@dataclass(frozen=True")
+        for path in floor.rglob("*.py")
+        if (text := path.read_text(encoding="utf-8"))
+    }
+    assert not {name for name, count in compiled.items() if count > most[floor.name]}
+    assert floor.name == "flow" or sum(compiled.values()) == 1
+
+
 @pytest.mark.parametrize("floor", [OURS / "core", OURS / "flow"], ids=lambda floor: floor.name)
 def test_rules_and_stories_read_no_clock_no_chance_and_no_environment(floor: Path) -> None:
     found = {

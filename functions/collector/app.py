@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from patchtide.aws import clients, inquiries
@@ -17,11 +14,10 @@ from patchtide.aws.settings import Settings
 from patchtide.aws.spokes import Spokes
 from patchtide.aws.table import Table
 from patchtide.core.errors import Busy
+from patchtide.flow import records
 from patchtide.flow.collector import Collector, ahead, collect
 
-SPARE = (
-    100_000  # milliseconds: a question is not begun when there is less left, for one that meets silence takes as long
-)
+SPARE = 100_000  # milliseconds: with less left no question is begun, for one that meets silence takes as long
 
 
 def now() -> datetime:
@@ -31,7 +27,6 @@ def now() -> datetime:
 
 logger = Logger()
 settings = Settings.from_environment()
-processor = BatchProcessor(event_type=EventType.SQS)
 table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
 collector = Collector(
     registry=Registry(table),
@@ -41,14 +36,14 @@ collector = Collector(
 )
 
 
-def _record(record: SQSRecord, lambda_context: LambdaContext) -> None:
-    if lambda_context.get_remaining_time_in_millis() < SPARE:
-        raise Busy("answer", "OutOfTime", "this invocation is nearly over")
-    collect(inquiries.read(record.body), collector)
-
-
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def handler(event: dict[str, Any], context: LambdaContext) -> records.Answer:
     """Each question is answered; those that could not be yet are reported, so that only they come again."""
+
+    def answer(body: str) -> None:
+        if context.get_remaining_time_in_millis() < SPARE:
+            raise Busy("answer", "OutOfTime", "this invocation is nearly over")
+        collect(inquiries.read(body), collector)
+
     with ahead(inquiries.readable(record["body"] for record in event["Records"]), collector):
-        return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)
+        return records.from_queue(event["Records"], answer)

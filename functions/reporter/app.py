@@ -6,9 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from patchtide.aws import clients
@@ -16,6 +13,7 @@ from patchtide.aws.reports import Archive
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.settings import Settings
 from patchtide.aws.table import Table
+from patchtide.flow import records
 from patchtide.flow.reporter import Reporter, report
 
 
@@ -26,7 +24,6 @@ def now() -> datetime:
 
 logger = Logger()
 settings = Settings.from_environment()
-processor = BatchProcessor(event_type=EventType.SQS)
 table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
 reporter = Reporter(
     registry=Registry(table),
@@ -36,11 +33,7 @@ reporter = Reporter(
 )
 
 
-def _record(record: SQSRecord) -> None:
-    report(record.body, reporter)
-
-
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def handler(event: dict[str, Any], context: LambdaContext) -> records.Answer:
     """Each run's report is written; those that could not be yet are reported, so that only they come again."""
-    return process_partial_response(event=event, record_handler=_record, processor=processor, context=context)
+    return records.from_queue(event["Records"], lambda run: report(run, reporter))

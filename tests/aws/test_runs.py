@@ -20,7 +20,7 @@ from patchtide.core.evidence import Ending
 from patchtide.core.location import Location
 from patchtide.core.opening import open_run
 from patchtide.core.orders import Answered, Order
-from patchtide.core.outcome import Cause, Instance, Outcome, Result
+from patchtide.core.outcome import Cause, Instance, Outcome, Patch, Result
 from patchtide.core.pause import Pause
 from patchtide.core.registration import accept, claimed
 from patchtide.core.roster import Ended, LocationState
@@ -322,3 +322,14 @@ def test_each_save_adds_its_lines_to_the_audit_trail_and_each_line_seals_the_one
     assert [json.loads(line.text)["before"] for line in trail] == ["", trail[0].seal]
     assert (third.audited, third.seal) == (2, trail[1].seal)
     assert runs.load(run.id).run.seal == trail[1].seal
+
+
+def test_patches_are_read_for_the_moment_and_a_version_for_good(runs: Runs, registry: Registry, run: Run) -> None:
+    runs.add_locations(run.id, "all", {WHERE: ""})
+    at = runs.location(run.id, "all", WHERE)
+    assert at
+    runs.keep_patches(at, {"i-1": [Patch("kernel", "kernel.x86_64", "Missing", "Critical", "Security")]})
+    (first,), (second,) = ([found for _, found in runs.patches(run.id)] for _ in range(2))
+    assert first == second
+    assert first is not second  # of a large run they would be a hundred megabytes
+    assert Registry(registry.table).spec("dev", 1) is registry.spec("dev", 1)

@@ -9,12 +9,12 @@ import pytest
 from patchtide.aws.runs import Registry, Runs
 from patchtide.core.document import read
 from patchtide.core.roster import LocationState
+from simulator.clock import Clock
 from simulator.memory import RETENTION, Call
 from simulator.pretend import made_up, organization
 from simulator.proof.history import History, Scenario, silent
 from simulator.proof.scenarios import BEGINS, Facts, deploy, put
 from simulator.world import World
-from simulator.clock import Clock
 
 DARK, BUSY = "eu-west-2", "100000000003"
 REGIONS = ["eu-central-1", "eu-west-1", DARK]
@@ -36,7 +36,9 @@ def playing() -> History:
     campaign = read(ITEM, now=BEGINS).valid()
     fleet = organization(made_up(campaign, 2), campaign, 1)
     build = lambda: deploy(World(Clock(BEGINS), fleet, 1))  # noqa: E731
-    return History(Scenario("wide", BEGINS, DUE + timedelta(hours=8), build, (put(BEGINS, ITEM),), Facts()), remembers=False)
+    return History(
+        Scenario("wide", BEGINS, DUE + timedelta(hours=8), build, (put(BEGINS, ITEM),), Facts()), remembers=False
+    )
 
 
 def where(call: Call) -> str:
@@ -84,7 +86,9 @@ def test_who_does_not_answer_is_asked_little_by_a_sandbox_that_knows(well: dict[
     reached(history)
     asked = Counter(call.caller.region for call, _, _ in history.seen if where(call) == DARK)
     minutes = 15  # in which the wave finds out what it will patch
-    assert 1 <= asked[DARK] <= minutes / 3  # once for each time that all are asked, and not once for each of twenty locations
+    assert (
+        1 <= asked[DARK] <= minutes / 3
+    )  # once for each time that all are asked, and not once for each of twenty locations
 
 
 def test_a_region_that_answers_again_is_heard_before_the_window() -> None:

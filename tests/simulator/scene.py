@@ -119,7 +119,7 @@ class Scene:
     def with_keys(self, service: str, key: str, secret: str, token: str | None, region: str = IRELAND) -> Any:
         """A client with these keys."""
         if self.memory:
-            return self.memory.session(key, secret, token or "").client(service, region)
+            return self.memory.connect(service, region, key)
         return boto3.client(  # type: ignore[call-overload]
             service,
             region_name=region,

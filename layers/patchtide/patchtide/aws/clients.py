@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from patchtide.aws.attributes import speak_plainly
+
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_dynamodb import DynamoDBClient
@@ -24,8 +26,8 @@ CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout
 
 @cache
 def dynamodb() -> DynamoDBClient:
-    """DynamoDB in the hub, with Python's own types for items: the resource's client marshals, the plain one does not."""
-    return boto3.resource("dynamodb", config=CONFIG).meta.client
+    """DynamoDB in the hub, with Python's own values in items."""
+    return speak_plainly(boto3.client("dynamodb", config=CONFIG))
 
 
 @cache

@@ -40,7 +40,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from patchtide.aws.table import Item, Table, body, moment, value
+from patchtide.aws.table import Item, Table, body, moment, read, value
 from patchtide.core import audit
 from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign
@@ -462,7 +462,7 @@ class Runs:
     def patches(self, run: str) -> Iterator[tuple[Mapping[str, str], tuple[Patch, ...]]]:
         """The patches that count against each instance: its row's key spelled out, and the patches."""
         for item in self.table.under(f"run#{run}", "patches#"):
-            yield _row(item), value(item, tuple[Patch, ...])
+            yield _row(item), read(item, tuple[Patch, ...])
 
     def jot(self, run: str, line: str, now: datetime) -> None:
         """Keep a line for the next digest, which is due at DIGEST_AT. Once: a second time changes nothing."""

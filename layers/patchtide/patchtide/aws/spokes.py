@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -40,54 +40,72 @@ LIVING = ("pending", "running", "stopping", "stopped")  # terminated instances k
 
 
 @dataclass(frozen=True)
-class _Session:
-    session: Any  # a boto3.Session, or what stands for one
+class _Role:
+    keys: Mapping[str, str]  # as boto3.client takes them
     expires_at: datetime
 
 
 class Spokes:
-    """All locations. One role session per account serves all its Regions: a regional token is valid everywhere."""
+    """All locations. One role session per account serves all its Regions: a regional token is valid everywhere.
+
+    A sandbox may live to see all locations of an organisation: what it keeps of them has bounds, and what it lets go it closes.
+    """
 
     def __init__(
-        self,
-        sts: STSClient,
-        role: str,
-        now: Callable[[], datetime],
-        session: Callable[[str, str, str], Any] = boto3.Session,
+        self, sts: STSClient, role: str, now: Callable[[], datetime], connect: Callable[..., Any] = boto3.client
     ) -> None:
-        self.sts, self.role, self.now, self.session = sts, role, now, session
+        self.sts, self.role, self.now, self.connect = sts, role, now, connect
         self.partition = sts.meta.partition
-        self._sessions: dict[str, _Session] = {}
-        self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
+        self._roles: dict[str, _Role] = {}  # the first to expire comes first
+        self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()  # the longest unused comes first
 
     def at(self, location: Location) -> Spoke:
         """The location; raises Refused where its read role cannot be assumed."""
-        self._session(location.account)
+        self._keys(location.account)
         return Spoke(self, location)
 
     def client(self, service: str, location: Location) -> Any:
         """A client in the location, kept while it is in use."""
-        session = self._session(location.account)
+        keys = self._keys(location.account)
         key = (service, location.account, location.region)
         if key not in self._clients:
-            self._clients[key] = session.client(service, region_name=location.region, config=CONFIG)
+            if len(self._clients) >= MAX_CLIENTS:
+                self._close(next(iter(self._clients)))
+            # All are made by one session, since each session reads AWS's models anew, which takes a tenth of a second.
+            self._clients[key] = self.connect(service, region_name=location.region, config=CONFIG, **keys)
         self._clients.move_to_end(key)
-        if len(self._clients) > MAX_CLIENTS:
-            self._clients.popitem(last=False)
         return self._clients[key]
 
-    def _session(self, account: str) -> Any:
-        held = self._sessions.get(account)
-        if held and held.expires_at - RENEW > self.now():
-            return held.session
+    def _keys(self, account: str) -> Mapping[str, str]:
+        held = self._roles.get(account)
+        if held is None or self._stale(held):
+            held = self._assumed(account)
+            self._forget({account, *takewhile(lambda other: self._stale(self._roles[other]), self._roles)})
+            self._roles[account] = held
+        return held.keys
+
+    def _assumed(self, account: str) -> _Role:
         arn = f"arn:{self.partition}:iam::{account}:role/{self.role}"
         with asking(f"assume {arn}"):
             granted = self.sts.assume_role(RoleArn=arn, RoleSessionName="patchtide-collector")["Credentials"]
-        for key in [key for key in self._clients if key[1] == account]:
-            del self._clients[key]
-        session = self.session(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
-        self._sessions[account] = _Session(session, granted["Expiration"])
-        return session
+        keys = {
+            "aws_access_key_id": granted["AccessKeyId"],
+            "aws_secret_access_key": granted["SecretAccessKey"],
+            "aws_session_token": granted["SessionToken"],
+        }
+        return _Role(keys, granted["Expiration"])
+
+    def _stale(self, role: _Role) -> bool:
+        return role.expires_at - RENEW <= self.now()
+
+    def _forget(self, accounts: set[str]) -> None:
+        for account in accounts:
+            self._roles.pop(account, None)
+        for key in [key for key in self._clients if key[1] in accounts]:
+            self._close(key)
+
+    def _close(self, key: tuple[str, str, str]) -> None:
+        self._clients.pop(key).close()
 
 
 class Spoke:

@@ -49,6 +49,11 @@ def _decoded(text: str, kind: Any) -> object:
     return msgspec.json.decode(text, type=kind)
 
 
+def read(item: Item, kind: type[T]) -> T:
+    """The same, not kept: of what there may be a hundred thousand, each read once."""
+    return msgspec.json.decode(item["body"], type=kind)
+
+
 def moment(at: datetime) -> str:
     """An instant as text that sorts in time, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import Campaign, Notify
 from patchtide.core.causes import FIXES
+from patchtide.core.frozen import frozen
 from patchtide.core.gate import compliance, errors
 from patchtide.core.orders import spoken
 from patchtide.core.outcome import Cause, Outcome
@@ -40,7 +41,7 @@ ENDING = timedelta(days=14)  # before its last day an exception is news
 MAX_CAUSES = len(Cause)  # a closed list, so all of them fit
 
 
-@dataclass(frozen=True)
+@frozen
 class Alert:
     """One message: `id` is the same for a repeat, so that a repeat is known as one. `status` is for pagers: what is triggered is
     resolved by a later message about the same run. `facts` are the numbers of the text, for programs."""
@@ -57,7 +58,7 @@ class Alert:
     audience: Audience = "oncall"
 
 
-@dataclass(frozen=True)
+@frozen
 class Briefing:
     """What a text about a run is made of. `examples` has a few rows for each cause; `unreachable` some of the locations.
     `wave_name` is the one that the text is about, if it is about one, and `about` what else."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
+from patchtide.core.frozen import frozen
 from patchtide.core.run import Execution, Run
 from patchtide.core.states import ExecutionState
 
 
-@dataclass(frozen=True)
+@frozen
 class Line:
     """One line: its number in the run, from 1 on, and its text, which begins with the seal of the line before it."""
 

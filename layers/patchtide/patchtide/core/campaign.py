@@ -6,10 +6,11 @@ version in force, and a run keeps the version it was opened with to its end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from typing import Literal
 
+from patchtide.core.frozen import frozen
 from patchtide.core.gate import Gate
 from patchtide.core.schedule import Schedule
 
@@ -28,7 +29,7 @@ GROUP_KEY = "ResourceGroup"
 IDS_KEY = "InstanceIds"
 
 
-@dataclass(frozen=True)
+@frozen
 class Target:
     """One condition on instances, spelled as Automation spells it: `tag:<key>`, `ResourceGroup` or `InstanceIds`."""
 
@@ -49,7 +50,7 @@ class Target:
         return {"Key": key, "Values": list(self.values)}
 
 
-@dataclass(frozen=True)
+@frozen
 class Runbook:
     """The SSM Automation document that does the work in a location.
 
@@ -63,7 +64,7 @@ class Runbook:
     parameters: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@frozen
 class Wave:
     """An ordered part of a campaign, with its own targets, locations, window, rate control and gate.
 
@@ -84,7 +85,7 @@ class Wave:
     max_instances: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Freeze:
     """Days on which nothing may start, first and last included, in the campaign's time zone."""
 
@@ -95,7 +96,7 @@ class Freeze:
         return f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
 
 
-@dataclass(frozen=True)
+@frozen
 class PatchException:
     """Instances that people spare, for a reason and until a day, which is the last one. Targets and accounts must both hold;
     empty, they hold for all of the campaign's."""
@@ -116,7 +117,7 @@ class PatchException:
         return f"excepted until {self.expires} by {self.approved_by}: {self.reason}{ticket}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Notify:
     """How people hear of a campaign's runs. With `owners`, whoever follows an account also gets what went wrong in it alone; with
     `digest`, what asks for nothing is told once a day; `runbook` is a link that stands in every mail."""
@@ -126,7 +127,7 @@ class Notify:
     runbook: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Campaign:
     """One valid version of what people want patched.
 

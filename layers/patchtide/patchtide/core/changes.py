@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from patchtide.core.frozen import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Change:
     """One field of an item that is set, changed or removed."""
 

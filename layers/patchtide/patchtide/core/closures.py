@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import Freeze
+from patchtide.core.frozen import frozen
 from patchtide.core.schedule import resolve
 
 FARTHEST = 31  # days by which a window may be postponed
@@ -15,7 +15,7 @@ FARTHEST = 31  # days by which a window may be postponed
 Span = tuple[datetime, datetime]
 
 
-@dataclass(frozen=True)
+@frozen
 class Opening:
     """Whether something may start at an instant, when that changes as far as anybody knows, and why not.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from patchtide.core.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Compliance:
     """Of `expected` instances, `excepted` are under an active exception, and the evidence of `compliant` ones shows nothing
     against them. Whatever is unknown is not compliant."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from patchtide.core.campaign import Campaign
+from patchtide.core.frozen import frozen
 from patchtide.core.roster import PAGE
 
 # Steps of the shipped runbooks: one execution of each runs through so many. Of others it is not known before they ran.
@@ -25,7 +25,7 @@ CALL = 0.06  # seconds until AWS answers, of a function of half a GB
 TICKS = 60  # invocations of dispatcher and poller each that an ordinary run wants
 
 
-@dataclass(frozen=True)
+@frozen
 class Cost:
     """A run in units, each named as its price is in `prices.toml`, and what the price list of that day says they cost, in US
     dollars."""

@@ -11,7 +11,6 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -73,6 +72,7 @@ from patchtide.core.fields import (
     Unreadable,
     meant_region,
 )
+from patchtide.core.frozen import frozen
 from patchtide.core.gate import Gate
 from patchtide.core.problem import Problem, part, shown
 from patchtide.core.schedule import Schedule, occurrences
@@ -109,7 +109,7 @@ OUR_PARAMETERS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Reading:
     """What came of reading a document: the campaign, or the problems that stand in its way; and what to think about."""
 
@@ -359,7 +359,7 @@ class CampaignDocument(_Document):
     )
 
 
-@dataclass(frozen=True)
+@frozen
 class _Part:
     """A part of a document: what a sentence calls it, and what it is made of."""
 

@@ -7,17 +7,18 @@ run's execution started. What a command said is never evidence of success; it ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from patchtide.core.campaign import Operation
 from patchtide.core.causes import explain, explain_ending, explain_patch_state
+from patchtide.core.frozen import frozen
 from patchtide.core.outcome import Cause, Instance, Outcome, Result
 
 SENTINEL_YEAR = 1990  # rows of a scan that could not run carry dates of 1970 and counts of -1
 
 
-@dataclass(frozen=True)
+@frozen
 class PatchState:
     """One answer of DescribeInstancePatchStates, with absent counts as 0."""
 
@@ -49,7 +50,7 @@ class PatchState:
         return self.critical_non_compliant + self.security_non_compliant + self.other_non_compliant
 
 
-@dataclass(frozen=True)
+@frozen
 class Invocation:
     """What Run Command says of one instance: AWS's StatusDetails, the exit code, the tail of its output, whether the agent had
     begun, the step of the document that failed, and whether the command says that it is the run's.
@@ -90,7 +91,7 @@ _UNDELIVERED = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class Ending:
     """How the location's own part ended: the step's status in the hub, and the sentence AWS or the runbook gave."""
 
@@ -103,7 +104,7 @@ class Ending:
         return self.status in ("NotStarted", "NotAttempted", "Refused", "Withheld")
 
 
-@dataclass(frozen=True)
+@frozen
 class Expectation:
     """What evidence must show to be this run's own. `snapshot` is None where the runbook takes none.
 

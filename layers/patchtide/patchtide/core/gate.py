@@ -6,17 +6,17 @@ sent as well, but only as a backstop: it counts neither what it never reached no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from patchtide.core.frozen import frozen
 from patchtide.core.outcome import Outcome
 from patchtide.core.tally import Tally
 
 ERRORS = (Outcome.FAILED, Outcome.UNREACHABLE, Outcome.UNVERIFIED, Outcome.NON_COMPLIANT, Outcome.NOT_STARTED)
 
 
-@dataclass(frozen=True)
+@frozen
 class Gate:
     """What must be true of a wave before the next may begin.
 
@@ -30,7 +30,7 @@ class Gate:
     alarms: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Verdict:
     """Yes, no (for good) or wait (it may change), with the reason that people read."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from patchtide.core.compliance import Compliance
+from patchtide.core.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Point:
     """The totals of one run, of all its instances or of those of one account (`account` is empty for all)."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from patchtide.core.frozen import frozen
 
 Kind = Literal["approve", "reject", "stop", "retry", "replace"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Order:
     """One order to one run. `by` is the principal that AWS STS named; `digest` is of what was shown to it.
 
@@ -27,7 +28,7 @@ class Order:
     failed_only: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Answered:
     """An order that a run has taken in, and what it said to it.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from patchtide.core.frozen import frozen
 
 
 class Outcome(StrEnum):
@@ -72,7 +73,7 @@ class Cause(StrEnum):
     OTHER = "OTHER"
 
 
-@dataclass(frozen=True)
+@frozen
 class Instance:
     """One expected instance, as it was when the set was frozen. `ping` is SSM's word: Online, ConnectionLost, Inactive, or
     empty when SSM does not know the instance; `agent` the version of its agent. `state` is EC2's word, empty for what is no EC2
@@ -94,7 +95,7 @@ class Instance:
         return bool(self.held_by or self.excepted)
 
 
-@dataclass(frozen=True)
+@frozen
 class Patch:
     """One patch that counts against an instance, as DescribeInstancePatches has it. `state` is AWS's, e.g. Missing."""
 
@@ -106,7 +107,7 @@ class Patch:
     cves: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Result:
     """What became of one instance: the outcome, the cause with its sentence, and the counts the outcome stands on."""
 

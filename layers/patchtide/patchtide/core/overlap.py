@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
 from patchtide.core.campaign import IDS_KEY, Campaign, Wave
+from patchtide.core.frozen import frozen
 from patchtide.core.schedule import days_later, occurrences
 
 
-@dataclass(frozen=True)
+@frozen
 class Overlap:
     """A wave of one campaign and a wave of another whose windows have time in common, and perhaps instances."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
+from patchtide.core.frozen import frozen
 from patchtide.core.orders import spoken
 
 SERVICE = "service"  # what the due index calls the switch, while it is on or its turning is not told of
 
 
-@dataclass(frozen=True)
+@frozen
 class Pause:
     """How the switch stands, who turned it, when and why; `told` once people have heard of it, `asked_at` since when somebody is
     telling them."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from reprlib import Repr
+
+from patchtide.core.frozen import frozen
 
 LONGEST = 80  # characters of a value or a name that a sentence quotes
 
 
-@dataclass(frozen=True)
+@frozen
 class Problem:
     """One thing wrong with a document: where, a code for programs, the value as written, what and how to mend it.
 

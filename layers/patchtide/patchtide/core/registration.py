@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from patchtide.core.campaign import Campaign
+from patchtide.core.frozen import frozen
 from patchtide.core.run import APPROVAL_LEAD, PREPARE_LEAD, Run
 from patchtide.core.schedule import next_occurrence
 
 NOTICE = timedelta(hours=24)
 
 
-@dataclass(frozen=True)
+@frozen
 class Registration:
     """One campaign as the service stands by it.
 

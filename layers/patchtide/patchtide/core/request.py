@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from patchtide.core.campaign import IDS_KEY, Campaign, Target, Wave
+from patchtide.core.frozen import frozen
 from patchtide.core.location import Location, grid, rectangles
 from patchtide.core.run import Execution, Run, client_token, snapshot_id
 
@@ -24,7 +24,7 @@ MAX_NAMED = 19  # instance ids in one parameter value of 512 characters (Automat
 TAG = "patchtide:run"
 
 
-@dataclass(frozen=True)
+@frozen
 class Hub:
     """What the hub lends to every start: the role that Automation assumes there, and how many instances may be in flight
     over all runs at once, 0 being no limit."""
@@ -33,7 +33,7 @@ class Hub:
     max_in_flight: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Site:
     """One location of a wave and who is to be patched there: `size` instances, by the wave's targets, or only `ids` of them.
 
@@ -46,7 +46,7 @@ class Site:
     roster: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Work:
     """What all executions of a wave share: what they do, until when they may start, and how many instances at once."""
 
@@ -71,7 +71,7 @@ def plan(work: Work, sites: Iterable[Site]) -> tuple[Execution, ...]:
     return tuple(_execution(work, draft, number) for number, draft in enumerate(drafts, 1))
 
 
-@dataclass(frozen=True)
+@frozen
 class _Draft:
     """One execution to be: its rectangles of accounts and Regions, and the instances it is meant for."""
 

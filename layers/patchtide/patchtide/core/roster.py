@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
 from patchtide.core.evidence import Ending
+from patchtide.core.frozen import frozen
 from patchtide.core.location import Location
 from patchtide.core.outcome import Cause, Instance
 
@@ -28,7 +28,7 @@ class LocationState(StrEnum):
     COLLECTED = "collected"
 
 
-@dataclass(frozen=True)
+@frozen
 class LocationRun:
     """One location of a wave.
 
@@ -60,7 +60,7 @@ class LocationRun:
         return self.instances - self.held
 
 
-@dataclass(frozen=True)
+@frozen
 class Ended:
     """How a location's part of an execution ended, and its own execution, where it had one."""
 
@@ -68,7 +68,7 @@ class Ended:
     child: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Inquiry:
     """A question about one location, for the collector: who are its targets, what became of them; or to halt what waits there.
 
@@ -94,7 +94,7 @@ def pages(instances: Iterable[Instance]) -> tuple[tuple[Instance, ...], ...]:
     return tuple(tuple(ordered[first : first + PAGE]) for first in range(0, len(ordered), PAGE))
 
 
-@dataclass(frozen=True)
+@frozen
 class Hold:
     """Instances that a wave of a run has to itself from its window's start on, until it is done with them at the latest."""
 
@@ -109,7 +109,7 @@ class Hold:
         return (self.start is None or self.start < until) and start < self.until
 
 
-@dataclass(frozen=True)
+@frozen
 class Holds:
     """All holds in one location, and how often they were changed: whoever adds one must have seen the others."""
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid5
 
+from patchtide.core.frozen import frozen
 from patchtide.core.gate import Gate
 from patchtide.core.orders import Answered
 from patchtide.core.states import OVER, ExecutionState, RunState, WaveState
@@ -37,7 +38,7 @@ Withheld = Literal["", "halted", "skipped", "stopped", "replaced"]
 Trigger = Literal["schedule", "adhoc", "retry", "manual"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Window:
     """`[start, end)`, aware instants; nothing new starts from `end - cutoff` on."""
 
@@ -59,7 +60,7 @@ class Window:
         return Window(start, start + (self.end - self.start), self.cutoff)
 
 
-@dataclass(frozen=True)
+@frozen
 class Approval:
     """Who let a wave begin, when, and the digest of what was shown to them."""
 
@@ -68,7 +69,7 @@ class Approval:
     digest: str
 
 
-@dataclass(frozen=True)
+@frozen
 class WaveRun:
     """One wave of a run. `locations` is how many locations it expects; `reason` says why it ended early.
 
@@ -116,7 +117,7 @@ class WaveRun:
         return self.approval and not self.approved and not self.withheld and known
 
 
-@dataclass(frozen=True)
+@frozen
 class Execution:
     """One SSM Automation execution in the hub.
 
@@ -195,7 +196,7 @@ AlertKind = Literal[
 ]
 
 
-@dataclass(frozen=True)
+@frozen
 class PendingAlert:
     """Something a person must still hear. One kind is raised once per run and wave (and `about`), so these name it."""
 
@@ -211,7 +212,7 @@ class PendingAlert:
         return self.kind, self.wave, self.about
 
 
-@dataclass(frozen=True)
+@frozen
 class RunbookFacts:
     """What AWS says of the runbook before it is used: the version that `$DEFAULT` meant, its hash and its parameters."""
 
@@ -220,7 +221,7 @@ class RunbookFacts:
     parameters: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Run:
     """One occurrence of a campaign version, and all that became of it.
 

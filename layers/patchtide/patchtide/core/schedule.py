@@ -18,13 +18,11 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from croniter import CroniterBadDateError, CroniterError, croniter
-
 from patchtide.core.errors import InvalidSchedule
+from patchtide.core.frozen import frozen
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -32,12 +30,13 @@ LAST_YEAR = 2099
 LONGEST_RATE = timedelta(days=366)
 RATE_UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 
-_KIND = re.compile(r"^(cron|rate|at)\((.*)\)$")
-_RATE = re.compile(r"^([1-9][0-9]*) (minute|hour|day)(s?)$")
-_STEP = re.compile(r"^(?P<range>[^/]+)/(?P<step>[1-9][0-9]*)$")
+# Compiled when first used: most cold starts read no schedule.
+_KIND = r"^(cron|rate|at)\((.*)\)$"
+_RATE = r"^([1-9][0-9]*) (minute|hour|day)(s?)$"
+_STEP = r"^(?P<range>[^/]+)/(?P<step>[1-9][0-9]*)$"
 
 
-@dataclass(frozen=True)
+@frozen
 class Occurrence:
     """One due moment: the UTC instant that names it, the same moment in the campaign's zone, and what to know about it.
 
@@ -50,7 +49,7 @@ class Occurrence:
     nominal: datetime | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Schedule:
     """What a campaign says about when.
 
@@ -70,7 +69,7 @@ class Schedule:
         return ZoneInfo(self.timezone)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Field:
     name: str
     low: int
@@ -88,7 +87,7 @@ class _Field:
 
     def values(self, text: str, expression: str) -> set[int]:
         """The numbers that one comma-separated entry of this field stands for."""
-        step = _STEP.match(text)
+        step = re.match(_STEP, text)
         span, every = (step["range"], int(step["step"])) if step else (text, 1)
         if span == "*":
             return set(range(self.low, self.high + 1, every))
@@ -195,7 +194,7 @@ def _with_year(fields: list[str]) -> str:
 
 
 def _rate(expression: str, body: str) -> timedelta:
-    match = _RATE.match(body)
+    match = re.match(_RATE, body)
     if not match:
         raise InvalidSchedule(expression, "rate needs a number and a unit", "Write e.g. rate(7 days) or rate(12 hours)")
     count, unit, plural = int(match[1]), match[2], match[3]
@@ -224,7 +223,7 @@ def _at(expression: str, body: str) -> datetime:
 
 
 def _parse(expression: str) -> tuple[str, str]:
-    match = _KIND.match(expression.strip())
+    match = re.match(_KIND, expression.strip())
     if not match:
         raise InvalidSchedule(expression, "not a schedule expression", "Write cron(…), rate(…) or at(…)")
     return match[1], match[2].strip()
@@ -237,6 +236,9 @@ def check(expression: str) -> None:
 
 
 def _cron_locals(schedule: Schedule, body: str, since: datetime) -> Iterator[datetime]:
+    # Here, because only a campaign that is taken or opened asks for its next occurrence: most cold starts never do.
+    from croniter import CroniterBadDateError, CroniterError, croniter
+
     translated = _cron(schedule.expression, body)
     if not translated.rsplit(" ", 1)[1]:
         return  # years beyond croniter's reach alone

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from patchtide.core.frozen import frozen
 from patchtide.core.gate import Verdict
 from patchtide.core.orders import Order
 from patchtide.core.run import AlertKind, Execution, RunbookFacts, Withheld
 from patchtide.core.tally import Tally
 
 
-@dataclass(frozen=True)
+@frozen
 class Clock:
     """Time passed."""
 
     now: datetime
 
 
-@dataclass(frozen=True)
+@frozen
 class Counted:
     """What the collectors have counted by now."""
 
@@ -26,7 +26,7 @@ class Counted:
     tally: Tally
 
 
-@dataclass(frozen=True)
+@frozen
 class Listed:
     """The wave's locations are written down and may be asked for their targets."""
 
@@ -36,7 +36,7 @@ class Listed:
     at: datetime | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Unpreparable:
     """The wave cannot be prepared, and why."""
 
@@ -44,7 +44,7 @@ class Unpreparable:
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Planned:
     """The wave's executions, with their requests rendered; a digest of all that they will do; and when a calendar closes."""
 
@@ -54,7 +54,7 @@ class Planned:
     closes_at: datetime | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Permitted:
     """Whether the wave may start something now. A "no" comes with what becomes of it."""
 
@@ -63,7 +63,7 @@ class Permitted:
     withheld: Withheld = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Barred:
     """Why nothing more may begin of a wave that is under way; empty when nothing bars it."""
 
@@ -71,7 +71,7 @@ class Barred:
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Postponed:
     """The wave's window, and with it those of the waves behind it, begins at another time."""
 
@@ -80,7 +80,7 @@ class Postponed:
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class AlarmsSeen:
     """What the alarms of the wave's gate say: quiet (yes), one is on (no), or they cannot be known (wait)."""
 
@@ -88,14 +88,14 @@ class AlarmsSeen:
     verdict: Verdict
 
 
-@dataclass(frozen=True)
+@frozen
 class Ordered:
     """A person gave an order."""
 
     order: Order
 
 
-@dataclass(frozen=True)
+@frozen
 class Reopened:
     """What came of an order that asks for another run."""
 
@@ -104,14 +104,14 @@ class Reopened:
     answer: str
 
 
-@dataclass(frozen=True)
+@frozen
 class OrderTold:
     """The answer stands beside the order, where the command that gave it looks."""
 
     order: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Started:
     """AWS says the execution runs, under this id."""
 
@@ -120,7 +120,7 @@ class Started:
     at: datetime
 
 
-@dataclass(frozen=True)
+@frozen
 class StartRefused:
     """AWS will not start it."""
 
@@ -128,7 +128,7 @@ class StartRefused:
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Deferred:
     """The start was not sent: something stood in its way at the last moment."""
 
@@ -136,14 +136,14 @@ class Deferred:
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class NotThere:
     """No execution carries its tag: the start never happened."""
 
     execution: tuple[str, int]
 
 
-@dataclass(frozen=True)
+@frozen
 class Undecided:
     """Nobody can tell whether it was started, so nothing is started in its place."""
 
@@ -151,14 +151,14 @@ class Undecided:
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Released:
     """Its instances no longer count as in flight."""
 
     execution: tuple[str, int]
 
 
-@dataclass(frozen=True)
+@frozen
 class Looked:
     """What an execution looks like now; its ended locations are written down already."""
 
@@ -170,7 +170,7 @@ class Looked:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Missed:
     """AWS says that it knows no such execution, though it was started. One such answer is not believed."""
 
@@ -178,28 +178,28 @@ class Missed:
     at: datetime
 
 
-@dataclass(frozen=True)
+@frozen
 class Closed:
     """Every location of an execution that never ran is written down as not started."""
 
     execution: tuple[str, int]
 
 
-@dataclass(frozen=True)
+@frozen
 class Published:
     """A person was told."""
 
     alert: tuple[AlertKind, str, str]
 
 
-@dataclass(frozen=True)
+@frozen
 class Told:
     """The campaign's item shows this state."""
 
     phase: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Reported:
     """The report is written; the SHA-256 of its manifest."""
 

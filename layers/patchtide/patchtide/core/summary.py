@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from patchtide.core.frozen import frozen
 from patchtide.core.run import Run, WaveRun, approve_by, last_start
 from patchtide.core.tally import Tally
 from patchtide.core.view import Dossier
@@ -86,7 +86,7 @@ def counts(of: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {outcome}" for outcome, count in of.items())
 
 
-@dataclass(frozen=True)
+@frozen
 class Standing:
     """How far one wave is: locations known and ended of those it has, instances accounted for of those expected."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from patchtide.core.frozen import frozen
 from patchtide.core.outcome import Cause, Outcome
 
 
-@dataclass(frozen=True)
+@frozen
 class Tally:
     """What the collectors counted of a wave, each location and each page of instances exactly once."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from patchtide.core.frozen import frozen
 from patchtide.core.location import Location
 from patchtide.core.orders import Order
 from patchtide.core.run import Run
 from patchtide.core.tally import Tally
 
 
-@dataclass(frozen=True)
+@frozen
 class Dossier:
     """A run with what the collectors have counted by now, and the orders that it has not answered."""
 
@@ -25,7 +25,7 @@ class Dossier:
         return tuple(self.tallies.get(wave.name, wave.tally) for wave in self.run.waves)
 
 
-@dataclass(frozen=True)
+@frozen
 class LocationStep:
     """What an execution says of one of its locations."""
 
@@ -36,7 +36,7 @@ class LocationStep:
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class View:
     """What an execution looks like: `mark` changes whenever anything about it does."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from patchtide.core.campaign import Campaign
 from patchtide.core.causes import FIXES
 from patchtide.core.compliance import spoken
+from patchtide.core.frozen import frozen
 from patchtide.core.history import Point
 from patchtide.core.orders import spoken as said_by
 from patchtide.core.outcome import Cause, Outcome
@@ -69,7 +70,7 @@ SHOWN_PATCHES = 50
 SHOWN_LOCATIONS = 200
 
 
-@dataclass(frozen=True)
+@frozen
 class Verdict:
     """What the page says first: a sentence, its tone (good, fair, bad or none), and what else must be said at once."""
 
@@ -78,7 +79,7 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Tile:
     """One number at a glance."""
 
@@ -88,7 +89,7 @@ class Tile:
     tone: str = "none"
 
 
-@dataclass(frozen=True)
+@frozen
 class Page:
     """What stands on a page. What is empty leaves its section out."""
 

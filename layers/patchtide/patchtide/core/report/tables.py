@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
 
 from patchtide.core.campaign import Campaign
+from patchtide.core.frozen import frozen
 from patchtide.core.outcome import Patch
 from patchtide.core.report.figures import Row, compliant, number
 from patchtide.core.request import expected_snapshot
@@ -19,7 +19,7 @@ from patchtide.core.run import Run
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-@dataclass(frozen=True)
+@frozen
 class Occasion:
     """What all rows of a report have in common."""
 
