@@ -7,13 +7,18 @@ import gzip
 import hashlib
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from patchtide.aws import clients
+from patchtide.aws.reports import Folder
+from patchtide.aws.runs import Registry
 from patchtide.core import audit
+from patchtide.flow.reporter import Reporter, write
 from simulator import sample
 from simulator.fleet import Behaviour, Organization
 from simulator.proof.faults import Killed
@@ -92,6 +97,20 @@ def test_the_audit_trail_is_beside_the_report_as_far_as_it_went_and_what_follows
         assert (later["what"], later["said"]) == ("reported", f"manifest {run.reported}")
         assert f"{hashlib.sha256(left['audit.ndjson']).hexdigest()}  audit.ndjson" in left["SHA256SUMS"].decode()
         assert audit.faults(kept, audit.End(run.audited, run.seal)) == ()
+
+
+def test_a_line_that_came_while_the_report_was_written_is_not_in_it_and_no_fault(tmp_path: Path) -> None:
+    with opened() as play:
+        play.put()
+        play.run(hours=6)
+        (dossier,) = play.runs()
+        with play.stack.wire.quiet():
+            kept = tuple(play.book.audit(dossier.run.id))
+            loaded = replace(dossier.run, audited=2, seal=kept[1].seal)
+            at = Reporter(Registry(play.table), play.book, Folder(tmp_path), lambda: play.world.clock.now)
+            write(replace(dossier, run=loaded), at)
+        assert audit.read((tmp_path / "audit.ndjson").read_text(encoding="utf-8")) == kept[:2]
+        assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["warnings"] == []
 
 
 def test_a_report_says_that_its_audit_trail_is_not_what_was_written() -> None:
