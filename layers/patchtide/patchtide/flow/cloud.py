@@ -299,8 +299,8 @@ class Spoke(Protocol):
 class Spokes(Protocol):
     """All locations."""
 
-    def at(self, location: Location) -> Spoke:
-        """The location; raises Refused where its read role cannot be assumed."""
+    def at(self, location: Location, *, urgent: bool = False) -> Spoke:
+        """The location. Raises Refused where its read role cannot be assumed, and PutOff while it is left alone, unless it is urgent."""
 
 
 class Switch(Protocol):
