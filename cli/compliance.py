@@ -229,14 +229,13 @@ def evidence(
 
 
 def _papers(run: str, at: Hub) -> Iterator[tuple[str, str]]:
-    """What belongs to a run beside its report: the version it was opened with, its audit trail, what people were told."""
+    """What belongs to a run beside its report: the version it was opened with, what is kept of it, what people were told."""
     from patchtide.aws.table import body
 
     found = at.runs.load(run).run
     spec = json.loads(body(at.registry.spec(found.campaign, found.spec)))
     yield "campaign.json", json.dumps({"version": found.spec, "author": found.author, **spec}, indent=2) + "\n"
     yield "run.json", json.dumps(json.loads(body(found)), indent=2) + "\n"
-    yield "audit.ndjson", "".join(f"{line.text}\n" for line in at.runs.audit(run))
     yield "alerts.txt", "\n".join(f"{sent}  {alert.subject}\n\n{alert.body}\n" for alert, sent in at.runs.alerts(run))
 
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "campaign": ("cli.campaign:app", "Apply, list and show campaigns; pause, resume and delete them."),
     "run": ("cli.run:app", "Start, list, show and watch runs; approve, reject, stop and retry them."),
     "compliance": ("cli.compliance:app", "How compliant everything is, how it was, and what is missing."),
+    "audit": ("cli.audit:app", "What was asked of AWS for a run, and whether anybody was at it since."),
     "exception": ("cli.exception:app", "Exceptions: who is spared, why, by whose word, and until when."),
     "pause-all": ("cli.pause:pause_all", "Have nothing start any more, in any campaign, until resume-all."),
     "resume-all": ("cli.pause:resume_all", "Let runs start again whose window is open."),

@@ -18,6 +18,7 @@ import pytest
 from boto3.dynamodb.types import TypeDeserializer
 from moto import mock_aws
 from pydantic.alias_generators import to_camel
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from cli.files import load
@@ -48,6 +49,7 @@ EXAMPLES = sorted((FOLDER / "campaigns").glob("*.yaml"))
 SCHEMA = FOLDER / "campaign.schema.json"
 TERRAFORM = FOLDER / "terraform/main.tf"
 CLOUDFORMATION = FOLDER / "cloudformation/template.yaml"
+RUNBOOK = FOLDER / "runbook/template.yaml"
 SHELL = FOLDER / "cli.sh"
 SAM = ROOT / ".tools/sam/bin"
 AWS = ROOT / ".tools/awscli/bin/aws"
@@ -245,9 +247,18 @@ def test_taking_the_services_fields_away_as_terraform_does_registers_nothing_ane
 
 
 @pytest.mark.skipif(not (SAM / "cfn-lint").exists(), reason="needs `make setup`: cfn-lint")
-def test_the_cloudformation_example_has_nothing_to_complain_of() -> None:
-    done = subprocess.run([str(SAM / "cfn-lint"), str(CLOUDFORMATION)], capture_output=True, text=True, check=False)  # noqa: S603 - our own
+@pytest.mark.parametrize("path", [CLOUDFORMATION, RUNBOOK], ids=lambda path: path.parent.name)
+def test_a_template_has_nothing_to_complain_of(path: Path) -> None:
+    done = subprocess.run([str(SAM / "cfn-lint"), str(path)], capture_output=True, text=True, check=False)  # noqa: S603 - our own
     assert done.returncode == 0, done.stdout
+
+
+def test_the_linter_finds_nothing_wrong_with_the_runbook(tmp_path: Path) -> None:
+    content = template.load(RUNBOOK)["Resources"]["Runbook"]["Properties"]["Content"]
+    path = tmp_path / "Acme-Patch.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(content, file)
+    assert CliRunner().invoke(app, ["runbook", "lint", str(path), "--strict"]).exit_code == 0
 
 
 class Keeper:

@@ -17,7 +17,6 @@ from simulator.template import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line[2:].split("    #")[0].strip() for line in README.splitlines() if line.startswith("$ ")]
 SAM = ROOT / ".tools/sam/bin/sam"
-AWS = ROOT / ".tools/awscli/bin/aws"
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -94,16 +93,6 @@ def test_the_build_and_deploy_commands_do_what_they_can_without_an_account() -> 
     assert built >= {"IntakeFunction", "DispatcherFunction", "PollerFunction", "CollectorFunction", "DependenciesLayer"}
     (deploy,) = (command for command in COMMANDS if " deploy " in command)
     assert "--guided" in run(*shlex.split(deploy)[:-1], "--help")
-
-
-@pytest.mark.skipif(not AWS.exists(), reason="needs `make setup`: the AWS CLI")
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("aws")])
-def test_the_stack_set_commands_are_ones_aws_would_take(command: str) -> None:
-    """The AWS CLI reads all its arguments, and the template, and prints the request instead of sending it."""
-    words = shlex.split(command)
-    request = json.loads(run(AWS, *words[1:], "--region", "eu-west-1", "--generate-cli-skeleton", "output"))
-    assert request
-    assert words[0] == "aws"
 
 
 def test_the_readme_is_short() -> None:

@@ -17,9 +17,7 @@ from patchtide.core.errors import Busy
 from patchtide.flow import records
 from patchtide.flow.collector import Collector, ahead, collect
 
-SPARE = (
-    100_000  # milliseconds: a question is not begun when there is less left, for one that meets silence takes as long
-)
+SPARE = 100_000  # milliseconds: with less left no question is begun, for one that meets silence takes as long
 
 
 def now() -> datetime:
@@ -38,14 +36,14 @@ collector = Collector(
 )
 
 
-def _answered(body: str, context: LambdaContext) -> None:
-    if context.get_remaining_time_in_millis() < SPARE:
-        raise Busy("answer", "OutOfTime", "this invocation is nearly over")
-    collect(inquiries.read(body), collector)
-
-
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> records.Answer:
     """Each question is answered; those that could not be yet are reported, so that only they come again."""
+
+    def answer(body: str) -> None:
+        if context.get_remaining_time_in_millis() < SPARE:
+            raise Busy("answer", "OutOfTime", "this invocation is nearly over")
+        collect(inquiries.read(body), collector)
+
     with ahead(inquiries.readable(record["body"] for record in event["Records"]), collector):
-        return records.from_queue(event["Records"], lambda body: _answered(body, context))
+        return records.from_queue(event["Records"], answer)

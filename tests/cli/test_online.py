@@ -5,12 +5,14 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from patchtide.aws import clients
 from patchtide.aws.items import Items
 from patchtide.aws.runs import Registry
 from simulator.fleet import Behaviour
@@ -259,6 +261,133 @@ def test_an_auditor_gets_everything_in_one_archive_that_can_be_checked(play: Pla
         assert len(trail) == dossier.run.audited
         assert hashlib.sha256(trail[-1].encode()).hexdigest() == dossier.run.seal
         assert "STARTED" in pack.read("alerts.txt").decode()
+
+
+# --- the audit trail ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trail:
+    """The trail of a run that is over, in the table and as the reporter left it in a folder."""
+
+    play: Play
+    run: str
+    file: Path
+
+    def key(self, number: int) -> dict[str, str]:
+        return {"pk": f"run#{self.run}", "sk": f"audit#{number:06d}"}
+
+    def text(self, number: int) -> str:
+        return str(clients.dynamodb().get_item(TableName="RunsTable", Key=self.key(number))["Item"]["text"])
+
+    def set(self, number: int, text: str) -> None:
+        clients.dynamodb().put_item(TableName="RunsTable", Item={**self.key(number), "text": text})
+
+    def drop(self, number: int) -> None:
+        clients.dynamodb().delete_item(TableName="RunsTable", Key=self.key(number))
+
+    def wrong(self, *more: str) -> list[str]:
+        """What `verify` finds, which ends with 5."""
+        with self.play.stack.wire.quiet():
+            found: list[str] = json.loads(call("audit", "verify", *more, "--output", "json", code=5))["wrong"]
+        return found
+
+
+@pytest.fixture
+def trail(play: Play, tmp_path: Path) -> Trail:
+    applied(tmp_path)
+    play.run(hours=6)
+    (run,) = (dossier.run.id for dossier in play.runs())
+    stored = dict(play.stack.stored())
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("audit.ndjson", "SHA256SUMS"):
+        (left / name).write_bytes(stored[f"runs/web/{run}/{name}"])
+    return Trail(play, run, left / "audit.ndjson")
+
+
+def test_the_audit_trail_is_shown_and_written_out_as_it_is_sealed(trail: Trail) -> None:
+    shown = json.loads(call("audit", "show", trail.run, "--output", "json"))
+    assert [line["what"] for line in shown] == ["start asked", "started", "ended", "reported"]
+    assert "start asked" in call("audit", "show", trail.run)
+    raw = call("audit", "show", trail.run, "--raw")
+    assert raw.startswith(trail.file.read_text(encoding="utf-8"))
+    assert [json.loads(line) for line in raw.splitlines()] == shown
+
+
+def test_a_trail_that_is_what_was_written_holds_and_its_file_is_its_beginning(trail: Trail) -> None:
+    found = json.loads(call("audit", "verify", trail.run, "--file", str(trail.file), "--output", "json"))
+    assert (found["holds"], found["wrong"], found["lines"], found["linesInFile"]) == (True, [], 4, 3)
+    result = runner.invoke(app, ["audit", "verify", trail.run, "--file", str(trail.file)])
+    assert "It holds" in result.stdout
+    assert "The file ends with line 3" in result.stderr
+
+
+def test_a_line_of_the_table_that_was_changed_dropped_or_put_in_is_named(trail: Trail) -> None:
+    first, second, last = trail.text(1), trail.text(2), trail.text(4)
+    trail.set(2, second.replace("started", "STARTED"))
+    assert trail.wrong(trail.run) == ["table: line 2 was changed: its seal is not what line 3 says"]
+    assert "STARTED" in call("audit", "show", trail.run)
+    trail.drop(2)
+    assert trail.wrong(trail.run) == ["table: line 2 is missing"]
+    trail.set(2, "nothing")
+    assert trail.wrong(trail.run) == ["table: line 2 cannot be read"]
+    assert "cannot be read" in call("audit", "show", trail.run)
+    trail.set(1, second)
+    assert "line 1 is missing" in trail.wrong(trail.run)[0]
+    trail.set(1, first)
+    trail.set(2, second)
+    trail.set(5, json.dumps(json.loads(last) | {"number": 5, "before": hashlib.sha256(last.encode()).hexdigest()}))
+    assert trail.wrong(trail.run) == ["table: line 5 comes after the seal: the run knows of 4"]
+    trail.drop(5)
+    trail.drop(4)
+    assert trail.wrong(trail.run) == ["table: line 4 is missing"]
+
+
+def test_a_whole_new_chain_holds_by_itself_and_not_against_the_file(trail: Trail) -> None:
+    seal = ""
+    for number in range(1, 5):
+        told = json.loads(trail.text(number)) | {"before": seal, "at": "2020-01-01T00:00:00Z"}
+        trail.set(number, json.dumps(told))
+        seal = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    key = {"pk": f"run#{trail.run}", "sk": "run"}
+    item = clients.dynamodb().get_item(TableName="RunsTable", Key=key)["Item"]
+    kept = json.loads(str(item["body"]))
+    clients.dynamodb().put_item(TableName="RunsTable", Item={**item, "body": json.dumps(kept | {"seal": seal})})
+    call("audit", "verify", trail.run)
+    (wrong,) = trail.wrong(trail.run, "--file", str(trail.file))
+    assert wrong == "file and table: line 1 of the copy is another than the one that is kept"
+
+
+def test_a_file_that_was_changed_or_ends_early_is_found_without_the_table(trail: Trail) -> None:
+    whole = trail.file.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    manifest = "file: its sum is not the one in SHA256SUMS beside it"
+    trail.file.write_text("".join(lines[:2]), encoding="utf-8")
+    assert trail.wrong("--file", str(trail.file)) == [manifest]
+    trail.file.write_text("".join((lines[0], lines[2])), encoding="utf-8")
+    assert trail.wrong("--file", str(trail.file)) == ["file: line 2 is missing", manifest]
+    trail.file.write_text(whole.replace("started", "STARTED"), encoding="utf-8")
+    assert trail.wrong(trail.run, "--file", str(trail.file)) == [
+        "file: line 2 or line 3 was changed: the one does not seal the other",
+        "file and table: line 2 of the copy is another than the one that is kept",
+        manifest,
+    ]
+    trail.file.write_bytes(b"\xff")
+    assert runner.invoke(app, ["audit", "verify", "--file", str(trail.file)]).exit_code == 5
+
+
+def test_a_file_is_looked_at_without_a_hub_and_when_the_record_is_over(trail: Trail) -> None:
+    with trail.play.stack.wire.quiet():
+        before = sum(trail.play.stack.wire.sent.values())
+        result = runner.invoke(app, ["audit", "verify", "--file", str(trail.file)])
+        assert (result.exit_code, sum(trail.play.stack.wire.sent.values())) == (0, before)
+        assert "only the run's record could tell" in result.stderr
+        result = runner.invoke(app, ["audit", "verify", "web-20200101T0000Z", "--file", str(trail.file)])
+        assert (result.exit_code, "by itself" in result.stderr) == (0, True)
+        result = runner.invoke(app, ["audit", "verify", "web-20200101T0000Z"])
+        assert (result.exit_code, "there is no run" in result.stderr) == (1, True)
+        assert runner.invoke(app, ["audit", "verify"]).exit_code == 2
 
 
 def test_what_never_ran_is_said_in_a_sentence(play: Play) -> None:

@@ -7,11 +7,18 @@ import gzip
 import hashlib
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from patchtide.aws import clients
+from patchtide.aws.reports import Folder
+from patchtide.aws.runs import Registry
+from patchtide.core import audit
+from patchtide.flow.reporter import Reporter, write
 from simulator import sample
 from simulator.fleet import Behaviour, Organization
 from simulator.proof.faults import Killed
@@ -53,7 +60,7 @@ def test_a_run_leaves_its_report_with_a_manifest_of_its_files() -> None:
         play.run(hours=6)
         (dossier,) = play.runs()
         left = folder(play, dossier.run.id)
-        assert set(left) == {"SHA256SUMS", "instances.csv", "patches.csv", "report.html", "report.json"}
+        assert set(left) == {"SHA256SUMS", "audit.ndjson", "instances.csv", "patches.csv", "report.html", "report.json"}
         for line in left["SHA256SUMS"].decode().splitlines():
             digest, name = line.split("  ")
             assert hashlib.sha256(left[name]).hexdigest() == digest
@@ -70,6 +77,62 @@ def test_a_run_leaves_its_report_with_a_manifest_of_its_files() -> None:
         assert hashlib.sha256(lines).hexdigest() == told["lines"]["sha256"]
         assert len(gzip.decompress(lines).splitlines()) == 4
         assert f"patchtide compliance report {dossier.run.id}" in play.said("FAILED")
+
+
+def test_the_audit_trail_is_beside_the_report_as_far_as_it_went_and_what_follows_seals_it() -> None:
+    with opened() as play:
+        play.put()
+        play.run(hours=6)
+        (dossier,) = play.runs()
+        run = dossier.run
+        left = folder(play, run.id)
+        with play.stack.wire.quiet():
+            kept = tuple(play.book.audit(run.id))
+        copied = audit.read(left["audit.ndjson"].decode())
+        assert copied == kept[: len(copied)]
+        assert [json.loads(line.text)["what"] for line in copied] == ["start asked", "started", "ended"]
+        assert report(play, run.id)["auditTrail"] == {"lines": len(copied), "seal": copied[-1].seal}
+        (later,) = (json.loads(line.text) for line in kept[len(copied) :])
+        assert later["before"] == copied[-1].seal
+        assert (later["what"], later["said"]) == ("reported", f"manifest {run.reported}")
+        assert f"{hashlib.sha256(left['audit.ndjson']).hexdigest()}  audit.ndjson" in left["SHA256SUMS"].decode()
+        assert audit.faults(kept, audit.End(run.audited, run.seal)) == ()
+
+
+def test_a_line_that_came_while_the_report_was_written_is_not_in_it_and_no_fault(tmp_path: Path) -> None:
+    with opened() as play:
+        play.put()
+        play.run(hours=6)
+        (dossier,) = play.runs()
+        with play.stack.wire.quiet():
+            kept = tuple(play.book.audit(dossier.run.id))
+            loaded = replace(dossier.run, audited=2, seal=kept[1].seal)
+            at = Reporter(Registry(play.table), play.book, Folder(tmp_path), lambda: play.world.clock.now)
+            write(replace(dossier, run=loaded), at)
+        assert audit.read((tmp_path / "audit.ndjson").read_text(encoding="utf-8")) == kept[:2]
+        assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["warnings"] == []
+
+
+def test_a_report_says_that_its_audit_trail_is_not_what_was_written() -> None:
+    with opened() as play:
+        tampered: list[object] = []
+
+        def tamper(call: object) -> None:
+            if str(call) == "s3:PutObject" and not tampered:
+                tampered.append(call)
+                with play.stack.wire.quiet():
+                    (run,) = (dossier.run.id for dossier in play.runs())
+                    key = {"pk": f"run#{run}", "sk": "audit#000002"}
+                    clients.dynamodb().delete_item(TableName="RunsTable", Key=key)
+
+        play.stack.wire.before.append(tamper)
+        play.put()
+        play.run(hours=6)
+        (dossier,) = play.runs()
+        assert report(play, dossier.run.id)["warnings"] == [
+            "The audit trail is not what was written: line 2 is missing."
+        ]
+        assert "line 2 is missing" in folder(play, dossier.run.id)["report.html"].decode()
 
 
 def test_who_dies_while_writing_has_it_written_again_and_it_is_told_once() -> None:

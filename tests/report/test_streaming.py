@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from patchtide.aws.reports import Folder
+from patchtide.core.audit import Line
 from patchtide.core.campaign import Campaign
 from patchtide.core.history import Point
 from patchtide.core.location import Location
@@ -50,6 +51,10 @@ class Rows:
         del run
         patch = Patch("kernel", "kernel.x86_64", "Missing", "Critical", "Security")
         return ((row, (patch,)) for row in rows(self.count) if row.get("cause") == "MISSING")
+
+    def audit(self, run: str) -> Iterator[Line]:
+        del run
+        return iter(())
 
     def trend(self, campaign: str, most: int) -> tuple[Point, ...]:
         del campaign, most

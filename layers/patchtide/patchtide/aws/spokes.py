@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from patchtide.aws.clients import CONFIG
 from patchtide.aws.faults import asking
+from patchtide.aws.patience import Patience
 from patchtide.core.campaign import GROUP_KEY, IDS_KEY, Target
 from patchtide.core.evidence import Invocation, PatchState
 from patchtide.core.location import Location
@@ -56,11 +58,14 @@ class Spokes:
     ) -> None:
         self.sts, self.role, self.now, self.connect = sts, role, now, connect
         self.partition = sts.meta.partition
+        self.patience = Patience(now)
         self._roles: dict[str, _Role] = {}  # the first to expire comes first
         self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()  # the longest unused comes first
 
-    def at(self, location: Location) -> Spoke:
-        """The location; raises Refused where its read role cannot be assumed."""
+    def at(self, location: Location, *, urgent: bool = False) -> Spoke:
+        """The location. Raises Refused where its read role cannot be assumed, and PutOff while it is left alone, unless it is urgent."""
+        if not urgent:
+            self.patience.check(location)
         self._keys(location.account)
         return Spoke(self, location)
 
@@ -114,6 +119,12 @@ class Spoke:
     def __init__(self, spokes: Spokes, location: Location) -> None:
         self.spokes, self.location = spokes, location
 
+    @contextmanager
+    def _asking(self, action: str) -> Iterator[None]:
+        """Whatever comes of a call here is learnt from, and what botocore raises becomes ours."""
+        with self.spokes.patience.watching(self.location), asking(action):
+            yield
+
     def instances(self, targets: Iterable[Target]) -> tuple[Instance, ...]:
         """The instances for which every target holds: EC2's own, whatever SSM knows of them, and hybrid nodes of SSM.
 
@@ -139,7 +150,7 @@ class Spoke:
 
     def _group(self, name: str) -> set[str]:
         client = self.spokes.client("resource-groups", self.location)
-        with asking(f"list the resource group {name}"):
+        with self._asking(f"list the resource group {name}"):
             pages = client.get_paginator("list_group_resources").paginate(Group=name)
             arns = [found["Identifier"]["ResourceArn"] for page in pages for found in page.get("Resources", [])]
         return {arn.rsplit("/", 1)[1] for arn in arns if ":instance/" in arn or ":managed-instance/" in arn}
@@ -152,7 +163,7 @@ class Spoke:
         # Ids go as a filter: as InstanceIds, one that is gone would fail the whole question.
         for chunk in [None] if ids is None else [ids[n : n + 200] for n in range(0, len(ids), 200)]:
             wanted = [*filters, {"Name": "instance-id", "Values": chunk}] if chunk else filters
-            with asking("describe instances"):
+            with self._asking("describe instances"):
                 for page in client.get_paginator("describe_instances").paginate(Filters=wanted):
                     for reservation in page["Reservations"]:
                         for machine in reservation["Instances"]:
@@ -161,7 +172,7 @@ class Spoke:
     def _managed(self, tags: Iterable[Target], allowed: set[str] | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
         filters = [{"Key": target.key, "Values": list(target.values)} for target in tags]
         client = self.spokes.client("ssm", self.location)
-        with asking("describe instance information"):
+        with self._asking("describe instance information"):
             for page in client.get_paginator("describe_instance_information").paginate(Filters=filters):
                 for node in page["InstanceInformationList"]:
                     if allowed is None or node["InstanceId"] in allowed:
@@ -170,7 +181,7 @@ class Spoke:
     def patch_states(self, instances: Iterable[str]) -> Mapping[str, PatchState]:
         """The last patch state of each of up to 50 instances; those SSM knows nothing of are left out."""
         client = self.spokes.client("ssm", self.location)
-        with asking("describe patch states"):
+        with self._asking("describe patch states"):
             pages = client.get_paginator("describe_instance_patch_states").paginate(InstanceIds=list(instances))
             states = [_patch_state(raw) for page in pages for raw in page["InstancePatchStates"]]
         return {state.instance: state for state in states}
@@ -178,7 +189,7 @@ class Spoke:
     def patches(self, instance: str) -> tuple[Patch, ...]:
         """The patches that count against an instance, at most MAX_PATCHES of them."""
         client = self.spokes.client("ssm", self.location)
-        with asking(f"describe the patches of {instance}"):
+        with self._asking(f"describe the patches of {instance}"):
             pages = client.get_paginator("describe_instance_patches").paginate(
                 InstanceId=instance, Filters=[{"Key": "State", "Values": list(AGAINST)}]
             )
@@ -188,7 +199,7 @@ class Spoke:
     def reached(self, run: str, since: datetime) -> int:
         """How many instances the run's commands were sent to."""
         client = self.spokes.client("ssm", self.location)
-        with asking("list commands"):
+        with self._asking("list commands"):
             pages = client.get_paginator("list_commands").paginate(
                 Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
             )
@@ -207,7 +218,7 @@ class Spoke:
     def writer(self, instance: str) -> str:
         """Who wrote the instance's patch state: its compliance items name the command, and the command says what it is."""
         client = self.spokes.client("ssm", self.location)
-        with asking(f"list the compliance items of {instance}"):
+        with self._asking(f"list the compliance items of {instance}"):
             items = client.list_compliance_items(
                 ResourceIds=[instance],
                 ResourceTypes=["ManagedInstance"],
@@ -219,7 +230,7 @@ class Spoke:
             return "a patch policy of Quick Setup"
         if not written.get("ExecutionId"):
             return ""
-        with asking(f"look at command {written['ExecutionId']}"):
+        with self._asking(f"look at command {written['ExecutionId']}"):
             commands = client.list_commands(CommandId=written["ExecutionId"])["Commands"]
         return f"command {written['ExecutionId'][:8]}{_what(commands[0]) if commands else ''}"
 
@@ -232,7 +243,7 @@ class Spoke:
         client = self.spokes.client("ssm", self.location)
         found: dict[str, tuple[bool, datetime, Mapping[str, Any]]] = {}
         others: dict[str, dict[str, Mapping[str, Any]]] = {}
-        with asking("list command invocations"):
+        with self._asking("list command invocations"):
             pages = client.get_paginator("list_command_invocations").paginate(
                 Details=True, Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
             )
@@ -257,7 +268,7 @@ class Spoke:
         """
         client = self.spokes.client("ssm", self.location)
         waiting: defaultdict[str, list[str]] = defaultdict(list)
-        with asking("list command invocations"):
+        with self._asking("list command invocations"):
             pages = client.get_paginator("list_command_invocations").paginate(
                 Filters=[{"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"}]
             )
@@ -267,7 +278,7 @@ class Spoke:
                         waiting[raw["CommandId"]].append(raw["InstanceId"])
         for command, instances in waiting.items():
             for first in range(0, len(instances), MAX_CANCELLED):
-                with asking(f"cancel {command}"):
+                with self._asking(f"cancel {command}"):
                     client.cancel_command(CommandId=command, InstanceIds=instances[first : first + MAX_CANCELLED])
         return sum(map(len, waiting.values()))
 
@@ -275,14 +286,14 @@ class Spoke:
         """Have the location's own execution stop, unless its command is at work already: then what waits was taken back, and
         what is being patched ends it."""
         client = self.spokes.client("ssm", self.location)
-        with asking(f"look at {child}"):
+        with self._asking(f"look at {child}"):
             seen = client.get_automation_execution(AutomationExecutionId=child)["AutomationExecution"]
         sent = any(
             step.get("Action") == "aws:runCommand" and step.get("StepStatus") == "InProgress"
             for step in seen.get("StepExecutions", [])
         )
         if not sent:
-            with asking(f"stop {child}"):
+            with self._asking(f"stop {child}"):
                 try:
                     client.stop_automation_execution(AutomationExecutionId=child, Type="Cancel")
                 except ClientError as error:
@@ -292,7 +303,7 @@ class Spoke:
     def failure(self, child: str) -> str:
         """Why the location's own execution failed, in AWS's or the runbook's words: the failed step's, which says more."""
         client = self.spokes.client("ssm", self.location)
-        with asking(f"look at {child}"):
+        with self._asking(f"look at {child}"):
             seen = client.get_automation_execution(AutomationExecutionId=child)["AutomationExecution"]
         for step in seen.get("StepExecutions", []):
             if step.get("StepStatus") in ("Failed", "TimedOut", "Cancelled") and step.get("FailureMessage"):

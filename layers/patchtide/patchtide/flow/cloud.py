@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TextIO
 
 from patchtide.core.alerts import Alert
+from patchtide.core.audit import Line
 from patchtide.core.campaign import Campaign, Runbook, Target
 from patchtide.core.closures import Opening
 from patchtide.core.evidence import Invocation, PatchState
@@ -99,6 +100,9 @@ class Runs(Protocol):
 
     def save(self, before: Run, after: Run, now: datetime) -> Run:
         """The run as kept, one version on. Raises Overtaken when it is no longer what was loaded."""
+
+    def audit(self, run: str) -> Iterator[Line]:
+        """The audit trail of a run, from its first line on."""
 
     def add_locations(self, run: str, wave: str, locations: Mapping[Location, str]) -> int:
         """How many locations the wave has, once these are written down with the names of their accounts. Those already there
@@ -295,8 +299,8 @@ class Spoke(Protocol):
 class Spokes(Protocol):
     """All locations."""
 
-    def at(self, location: Location) -> Spoke:
-        """The location; raises Refused where its read role cannot be assumed."""
+    def at(self, location: Location, *, urgent: bool = False) -> Spoke:
+        """The location. Raises Refused where its read role cannot be assumed, and PutOff while it is left alone, unless it is urgent."""
 
 
 class Switch(Protocol):

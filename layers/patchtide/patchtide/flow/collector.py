@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from patchtide.core.campaign import CHECKS, IDS_KEY, Target
 from patchtide.core.causes import explain_location
 from patchtide.core.closures import FARTHEST
-from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
+from patchtide.core.errors import Busy, CloudError, Overtaken, PutOff, Refused
 from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, gone, judge, overwritten
 from patchtide.core.outcome import Cause, Instance, Patch, Result
 from patchtide.core.request import expected_snapshot
@@ -63,7 +63,15 @@ def ahead(inquiries: Iterable[Inquiry], at: Collector) -> Iterator[None]:
 
 
 def collect(inquiry: Inquiry, at: Collector) -> None:
-    """The answer to one question, kept. A question that was answered before is left alone. Raises Busy to be asked again."""
+    """The answer to one question, kept. A question that was answered before is left alone. Raises Busy to be asked again; where
+    the location is left alone for a while, the run asks again by itself."""
+    try:
+        _answer(inquiry, at)
+    except PutOff as later:
+        logger.info("%s", later, extra={"run": inquiry.run})
+
+
+def _answer(inquiry: Inquiry, at: Collector) -> None:
     where = at.runs.location(inquiry.run, inquiry.wave, inquiry.location)
     if where is None:
         return
@@ -203,7 +211,7 @@ def _counts(hold: Hold, holds: Holds, run: Run, at: Collector) -> bool:
 def _halt(where: LocationRun, run: Run, child: str, at: Collector) -> None:
     """Take back what waits for its turn. What cannot be taken back is stopped by the fence, or finishes."""
     try:
-        spoke = at.spokes.at(where.location)
+        spoke = at.spokes.at(where.location, urgent=True)
         taken = spoke.halt(run.id, evidence_since(run, where.wave))
         if child:
             spoke.stop(child)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TextIO
 
+from patchtide.core import audit
 from patchtide.core.advance import fold
 from patchtide.core.campaign import Campaign
 from patchtide.core.errors import Busy, Overtaken, Refused
@@ -108,8 +110,14 @@ def write(dossier: Dossier, at: Reporter) -> Written:
             patches.write(row, found)
     digests |= {key: draft.digest for key, draft in drafts.items()}
     lines_digest = digests.pop(lake(run))  # it is not beside the others, so it stands in report.json
+    trail = tuple(
+        islice(at.runs.audit(run.id), run.audited)
+    )  # what came since this run was loaded is not this report's
+    with at.archive.file(f"{folder(run)}/audit.ndjson") as draft:
+        draft.text.writelines(f"{line.text}\n" for line in trail)
+    digests[f"{folder(run)}/audit.ndjson"] = draft.digest
     points = tuple(_points(run, spec, figures))
-    warnings = tuple(_warnings(dossier, figures))
+    warnings = (*_warnings(dossier, figures), *_of_trail(run, trail))
     with at.archive.file(f"{folder(run)}/report.json") as draft:
         told = as_json(dossier, spec, figures, warnings)
         write_json(draft.text, told | {"lines": {"key": lake(run), "sha256": lines_digest}})
@@ -184,6 +192,11 @@ def _warnings(dossier: Dossier, figures: Figures) -> Iterator[str]:
         yield f"{len(figures.joined)} instances were patched though they matched only after the set was frozen; see Late joiners."
 
 
+def _of_trail(run: Run, trail: Sequence[audit.Line]) -> Iterator[str]:
+    for fault in audit.faults(trail, audit.End(run.audited, run.seal)):
+        yield f"The audit trail is not what was written: {fault}."
+
+
 def as_json(dossier: Dossier, spec: Campaign, figures: Figures, warnings: Iterable[str]) -> dict[str, Any]:
     """The report for programs: the run, and every number of the page."""
     run = dossier.run
@@ -222,6 +235,7 @@ def as_json(dossier: Dossier, spec: Campaign, figures: Figures, warnings: Iterab
             }
             for one in spec.exceptions
         ],
+        "auditTrail": {"lines": run.audited, "seal": run.seal},
         "lateJoiners": [
             {name: row.get(name, "") for name in ("account", "region", "instance", "outcome", "sentence")}
             for row in figures.joined
