@@ -30,11 +30,13 @@ from patchtide.aws.calendars import Alarms, Calendars, FreezeFiles
 from patchtide.aws.inquiries import Inquiries
 from patchtide.aws.items import Items
 from patchtide.aws.organization import Organization
+from patchtide.aws.overrides import Overrides
 from patchtide.aws.reports import Archive, ReportQueue
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.service import Slots, Switch
 from patchtide.aws.spokes import Spokes
 from patchtide.aws.table import Table
+from patchtide.core.bounds import Bounds
 from patchtide.core.request import Hub
 from patchtide.flow.collector import Collector, collect
 from patchtide.flow.dispatcher import Dispatcher, dispatch
@@ -217,6 +219,7 @@ class Memory:
 
     world: World
     max_in_flight: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
     checked: bool = True  # whether requests and answers are held against AWS's models
     boundary: Boundary = field(default_factory=Boundary)
     tables: Tables = field(default_factory=Tables)
@@ -340,6 +343,7 @@ class Memory:
                 runs=Runs(table, RETENTION, self.now),
                 alerts=Alerts(self.client("sns"), TOPIC),
                 default_regions=(self.world.hub_region,),
+                bounds=self.bounds,
                 now=self.now,
             )
 
@@ -363,6 +367,7 @@ class Memory:
                     switch=Switch(table),
                     calendars=Calendars(self.client("ssm")),
                     files=FreezeFiles(lambda: self.client("s3"), BUCKET),
+                    overrides=Overrides(lambda: self.client("s3"), BUCKET),
                     alarms=Alarms(lambda: self.client("cloudwatch")),
                     automation=automation,
                     now=self.now,
@@ -371,6 +376,7 @@ class Memory:
                     f"arn:aws:iam::{self.world.organization.hub}:role/{ADMINISTRATION_ROLE}",
                     self.max_in_flight,
                 ),
+                bounds=self.bounds,
                 other_approver=False,
                 now=self.now,
             )

@@ -278,7 +278,8 @@ def _freeze_file(key: str) -> str:
     return key
 
 
-CALENDAR = r"(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/)?[a-zA-Z0-9_.-]{3,128}"
+DOCUMENT = r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/"
+CALENDAR = rf"({DOCUMENT})?[a-zA-Z0-9_.-]{{3,128}}"
 
 
 def _calendar(value: object) -> str:
@@ -352,7 +353,9 @@ Span = Annotated[timedelta, BeforeValidator(_span, json_schema_input_type=_SpanT
 Concurrency = Annotated[str, BeforeValidator(_limit(1, CONCURRENCY), json_schema_input_type=_ConcurrencyText)]
 Errors = Annotated[str, BeforeValidator(_limit(0, ERRORS), json_schema_input_type=_ErrorsText)]
 Percent = Annotated[float, BeforeValidator(_percent, json_schema_input_type=_PercentText)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{3,48}$")]
+# A name stands in commands that people are told to type, and in cells of spreadsheets: one that begins with - would be an option
+# there, and a formula here.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,47}$")]
 Expression = Annotated[
     str,
     AfterValidator(_expression),
@@ -404,7 +407,9 @@ FreezeText = Annotated[
 Calendar = Annotated[str, BeforeValidator(_calendar, json_schema_input_type=_CalendarText)]
 AlarmName = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_clean)]
 
-RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_\-.]{3,128}$")]
+# By ARN where another account shares it. AWS takes 128 characters of either, and the longest ARN has 56 before its name.
+RUNBOOK = rf"({DOCUMENT}[a-zA-Z0-9_\-.]{{3,72}}|[a-zA-Z0-9_\-.]{{3,128}})"
+RunbookName = Annotated[str, StringConstraints(pattern=rf"^{RUNBOOK}$")]
 _VersionText = Annotated[str, StringConstraints(pattern=r"^(\$LATEST|\$DEFAULT|[1-9][0-9]{0,8})$")]
 RunbookVersion = Annotated[
     _VersionText, BeforeValidator(_version, json_schema_input_type=_VersionText | Annotated[int, Field(ge=1)])
