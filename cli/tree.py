@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("cli.run:app", "Start, list, show and watch runs; approve, reject, stop and retry them."),
     "compliance": ("cli.compliance:app", "How compliant everything is, how it was, and what is missing."),
     "exception": ("cli.exception:app", "Exceptions: who is spared, why, by whose word, and until when."),
+    "override": ("cli.override:app", "Lists of patches to install instead of a baseline's."),
     "pause-all": ("cli.pause:pause_all", "Have nothing start any more, in any campaign, until resume-all."),
     "resume-all": ("cli.pause:resume_all", "Let runs start again whose window is open."),
     "doctor": ("cli.doctor:doctor", "Look at everything that must be right; each finding with its fix."),

@@ -283,11 +283,13 @@ class Memory:
     def _sns(self, _: Caller, operation: str, params: Params) -> Params:
         assert operation == "publish"  # noqa: S101
         subject, text = params["Subject"], json.loads(params["Message"])["default"]
-        if not subject.isascii() or len(subject) > 99 or "\n" in subject:
+        if not subject.isascii() or not subject.isprintable() or len(subject) > 99:
             raise ServiceError("InvalidParameter", f"Invalid parameter: Subject {subject!r}")
         if len(params["Message"].encode()) > 262_144:
             raise ServiceError("InvalidParameter", "Invalid parameter: Message too long")
         attributes = {name: said["StringValue"] for name, said in params.get("MessageAttributes", {}).items()}
+        if wrong := [name for name, said in attributes.items() if not said.isprintable()]:
+            raise ServiceError("InvalidParameterValue", f"The message attributes {wrong} contain invalid characters")
         self.mails.append(Mail(self.now(), subject, text, attributes))
         return {"MessageId": str(len(self.mails))}
 

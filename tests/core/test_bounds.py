@@ -184,7 +184,7 @@ def test_a_version_from_before_the_bounds_is_refused_when_its_run_is_prepared(me
     assert taken(memory, schedule="at(2026-12-01T09:30:00)", runbook="Acme-Other")["status"] == "VALID"
     memory.bounds = narrow
     memory.kill()
-    for _ in range(3):
+    for _ in range(40):
         memory.world.clock.advance_to(memory.now() + timedelta(minutes=1))
         memory.dispatch()
     (run,) = memory.intake().registry.runs_of("dev-weekly", 5)
