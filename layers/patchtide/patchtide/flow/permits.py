@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import Campaign
@@ -107,9 +108,8 @@ def authentic(spec: Campaign, at: Guards) -> Verdict:
     try:
         digest = at.overrides.digest(override)
     except CloudError as error:
-        return Verdict(
-            "no" if isinstance(error, Refused) else "wait", f"the override list could not be read: {error.message}"
-        )
+        answer: Literal["no", "wait"] = "no" if isinstance(error, Refused) else "wait"
+        return Verdict(answer, f"the override list could not be read: {error.message}")
     if digest == override.digest:
         return YES
     return Verdict("no", f"{override.key} is not the list that its name says: its SHA-256 is {digest}")
