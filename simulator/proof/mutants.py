@@ -169,7 +169,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "patchtide.flow.permits",
         '        return Verdict(answer, f"the override list could not be read: {error.message}")',
         "        return YES",
-        ("tampered:1E",),
+        ("tampered:0",),
     ),
     Mutant(
         "a gate stops what is behind it",

@@ -421,14 +421,15 @@ def shutting() -> Scenario:
 
 
 def tampered() -> Scenario:
-    """The list of patches is another than its name says, from before the window until twenty minutes into it."""
+    """The list of patches is another than its name says from before the window on, then gone, and back after twenty minutes."""
     span, good = (START - 5 * MINUTE, START + 20 * MINUTE), "patches: [{id: kernel.x86_64}]"
     override = Override(BUCKET, hashlib.sha256(good.encode()).hexdigest())
-    moments = ((BEGINS, good), (span[0], "patches: [{id: backdoor}]"), (span[1], good))
-    people = tuple(
-        Action(at, "write the list", lambda memory, text=text: memory.files.update({override.key: text}))  # type: ignore[misc]
-        for at, text in moments
-    )
+
+    def write(memory: Memory, text: str) -> None:
+        memory.files = {override.key: text} if text else {}
+
+    moments = ((BEGINS, good), (span[0], "patches: [{id: backdoor}]"), (START + 10 * MINUTE, ""), (span[1], good))
+    people = tuple(Action(at, "write the list", partial(write, text=text)) for at, text in moments)
     item, facts = {"installOverrideList": override.url}, {"tampered": (span,)}
     return made(Plan("tampered", _healthy("a1-0"), "succeeded", item, facts=facts, people=people, pace=60))
 
