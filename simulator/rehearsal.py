@@ -26,12 +26,13 @@ from patchtide.core.bounds import OURS
 from patchtide.core.campaign import FLEET_RUNBOOK, INSTANCE_RUNBOOK, Campaign, Freeze
 from patchtide.core.closures import frozen_spans
 from patchtide.core.cost import cost_of
-from patchtide.core.document import SERVICE_FIELDS, canonical, read
+from patchtide.core.document import canonical, read
 from patchtide.core.due import wake_at
 from patchtide.core.errors import OperatorError
 from patchtide.core.gate import judge
 from patchtide.core.orders import Order, spoken
 from patchtide.core.override import Override, named
+from patchtide.core.reading import SERVICE_FIELDS
 from patchtide.core.run import Run, WaveRun, approve_by, baked_at, last_start, opens_at
 from patchtide.core.schedule import next_occurrence, occurrences
 from patchtide.core.states import RUN_ENDS, RunState, WaveState

@@ -25,7 +25,6 @@ from cli.files import load
 from cli.main import app
 from patchtide.core.campaign import INSTANCE_RUNBOOK, Campaign
 from patchtide.core.document import (
-    SERVICE_FIELDS,
     CampaignDocument,
     ExceptionDocument,
     GateDocument,
@@ -34,6 +33,7 @@ from patchtide.core.document import (
     read,
     schema,
 )
+from patchtide.core.reading import SERVICE_FIELDS
 from simulator import sample, template
 from simulator.clock import PacedClock
 from simulator.fleet import Organization

@@ -35,7 +35,6 @@ from patchtide.core.campaign import (
     Target,
     Wave,
 )
-from patchtide.core.errors import InvalidCampaign
 from patchtide.core.fields import (
     MAX_PARAMETER,
     MAX_TARGETS,
@@ -75,24 +74,10 @@ from patchtide.core.fields import (
 from patchtide.core.frozen import frozen
 from patchtide.core.gate import Gate
 from patchtide.core.problem import Problem, part, shown
+from patchtide.core.reading import SERVICE_FIELDS, Reading
 from patchtide.core.schedule import Schedule, occurrences
 
 SNAPSHOT_DAYS = 3  # facts: AWS-RunPatchBaseline's SnapshotId
-
-# What the service writes onto the item. A person's value there is ignored, and overwritten.
-SERVICE_FIELDS = frozenset(
-    {
-        "status",
-        "statusMessage",
-        "statusDetail",
-        "nextRunAt",
-        "lastRunId",
-        "lastRunStatus",
-        "lastRunAt",
-        "updatedBy",
-        "specHash",
-    }
-)
 
 # The runbook parameters that are Patchtide's to set, each with the field by which people say the same.
 OUR_PARAMETERS = {
@@ -109,21 +94,6 @@ OUR_PARAMETERS = {
     "SnapshotId": "Use snapshotId",
     "Targets": "Use targets",
 }
-
-
-@frozen
-class Reading:
-    """What came of reading a document: the campaign, or the problems that stand in its way; and what to think about."""
-
-    campaign: Campaign | None
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-
-    def valid(self) -> Campaign:
-        """The campaign; raises InvalidCampaign with all problems when there is none."""
-        if self.campaign is None:
-            raise InvalidCampaign(self.problems)
-        return self.campaign
 
 
 class _Document(BaseModel):
