@@ -81,7 +81,8 @@ def valid(files: Iterable[Path], output: Format) -> dict[Path, Mapping[str, Any]
 
 def stored(document: Mapping[str, Any]) -> dict[str, Any]:
     """A document's fields as the item has them, without those that are the service's."""
-    from patchtide.core.document import SERVICE_FIELDS, canonical
+    from patchtide.core.document import canonical
+    from patchtide.core.reading import SERVICE_FIELDS
 
     return {name: _stored(value) for name, value in canonical(document).items() if name not in SERVICE_FIELDS}
 
@@ -89,7 +90,7 @@ def stored(document: Mapping[str, Any]) -> dict[str, Any]:
 def edit(name: str, wanted: Mapping[str, object], at: Hub, wait: int) -> dict[str, Any]:
     """Have the item say what is wanted and nothing else, in the caller's name; what the service says to it."""
     from patchtide.core.changes import changes, fields
-    from patchtide.core.document import SERVICE_FIELDS
+    from patchtide.core.reading import SERVICE_FIELDS
     from patchtide.core.registration import digest
 
     held = at.items.get(name) or {}
@@ -160,7 +161,7 @@ def item_of(name: str, at: Hub) -> Mapping[str, Any]:
 
 def own_fields(item: Mapping[str, Any]) -> dict[str, Any]:
     """What people wrote of an item, without its name."""
-    from patchtide.core.document import SERVICE_FIELDS
+    from patchtide.core.reading import SERVICE_FIELDS
 
     return {name: value for name, value in item.items() if name not in SERVICE_FIELDS and name != "campaign"}
 

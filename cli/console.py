@@ -38,8 +38,21 @@ class _Lazy:
             self.__dict__["made"] = made
         return cast("Console", self.__dict__["made"])
 
+    def print(self, *shown: Any, **how: Any) -> None:
+        """Write it, with what would move the cursor or colour the rest spelled out: people name their servers as they like."""
+        self.real.print(*(harmless(one) if isinstance(one, str) else one for one in shown), **how)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
+
+
+def harmless(text: str, kept: str = "\n\t") -> str:
+    """The text with every character that a terminal would obey, or that hides others, as people write it: \\x1b, \\u202e."""
+    return "".join(one if one.isprintable() or one in kept else _spelled(one) for one in text)
+
+
+def _spelled(one: str) -> str:
+    return one.encode("unicode_escape").decode()
 
 
 data = _Lazy(stderr=False)
@@ -125,7 +138,8 @@ def write(value: object, table: Callable[[], None]) -> None:
         plain = search(query, plain)
     match output:
         case Format.CSV:
-            data.file.write(_csv(plain))
+            text = _csv(plain)
+            data.file.write(harmless(text, kept="\n\r\t") if data.is_terminal else text)
         case Format.YAML:
             data.file.write(_yaml(plain))
         case _:
@@ -148,7 +162,7 @@ def _csv(value: Any) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     into = io.StringIO()
     table = csv.writer(into)
-    table.writerow(columns)
+    table.writerow([safe(name) for name in columns])
     for row in rows:
         cells = (row.get(name, "") for name in columns)
         table.writerow([safe(json.dumps(cell) if isinstance(cell, (dict, list)) else cell) for cell in cells])
@@ -183,7 +197,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(harmless(str(cell), kept="")) for cell in row))
     data.print(table, soft_wrap=False)
 
 
@@ -197,7 +211,7 @@ def write_fields(fields: Mapping[str, object]) -> None:
     """Names and values on stdout, a line each."""
     width = max((len(name) for name in fields), default=0)
     for name, value in fields.items():
-        data.print(f"{name:<{width}}  {value}", markup=False)
+        data.print(harmless(f"{name:<{width}}  {value}", kept=""), markup=False)
 
 
 def confirm(word: str, what: str, *, yes: bool) -> None:

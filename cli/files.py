@@ -54,22 +54,29 @@ def said(path: Path, problem: Problem, kind: str = "error") -> str:
 
 def examine(path: Path) -> File:
     """The file as it was found. Ends with a sentence where there is no such file."""
+    return understood(content_of(path))
+
+
+def content_of(path: Path, what: str = "a campaign") -> bytes:
+    """The file's bytes, or as many of them as show that it is too large. Ends with a sentence where there is no such file."""
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            return file.read(LARGEST + 1)
     except OSError as error:
-        fail(Exit.USAGE, f"{path}: {error.strerror}. Give the path of a campaign file")
+        fail(Exit.USAGE, f"{path}: {error.strerror}. Give the path of {what} file")
+
+
+def understood(content: bytes, what: str = "a campaign") -> File:
+    """What a file with that content is."""
     if len(content) > LARGEST:
-        return _refused(
-            "size", f"the file is larger than {LARGEST} bytes", "An item holds 400 KB; give a campaign file"
-        )
+        return _refused("size", f"the file is larger than {LARGEST} bytes", f"Give {what} file: none is that large")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         message = f"line {line} is not UTF-8 text: {content[error.start : error.end]!r}"
         return _refused("encoding", message, "Save it as UTF-8", line)
-    return _parsed(text)
+    return _parsed(text, what)
 
 
 def _refused(code: str, message: str, hint: str, line: int | None = None) -> File:
@@ -79,7 +86,7 @@ def _refused(code: str, message: str, hint: str, line: int | None = None) -> Fil
 _HINTS = (
     ("'\\t'", "Indent with blanks, not with tabs"),
     ("single document", "Write one campaign a file"),
-    ("tag", "Write plain values: a campaign knows no tags such as !Ref"),
+    ("tag", "Write plain values: there are no tags such as !Ref here"),
     ("mapping values are not allowed", "Quote the value if it has a colon, or look at the indentation"),
     ("alias", "Quote the value if it begins with *"),
     ("special characters", "Remove the control character"),
@@ -87,7 +94,7 @@ _HINTS = (
 _HINT = "Mend that line: look at its indentation, and quote values that have : # * & ! [ { or @ in them"
 
 
-def _parsed(text: str) -> File:
+def _parsed(text: str, what: str) -> File:
     try:
         with warnings.catch_warnings(action="ignore"):  # what may be meant otherwise is told by its own field
             document, root = _read(text)
@@ -96,13 +103,13 @@ def _parsed(text: str) -> File:
         return _not_yaml(error, text)
     if not isinstance(document, Mapping):
         code, kind = ("empty", "nothing") if document is None else ("not-a-mapping", _kind(document))
-        return _refused(code, f"the file holds {kind}, not a campaign", "Write `field: value` lines")
+        return _refused(code, f"the file holds {kind}, not {what}", "Write `field: value` lines")
     return File({str(name): value for name, value in document.items()}, tuple(twice), lines)
 
 
 def _not_yaml(error: Exception, text: str) -> File:
     if isinstance(error, RecursionError):
-        return _refused("yaml", "the file is nested too deeply", "No field of a campaign is more than a few deep")
+        return _refused("yaml", "the file is nested too deeply", "No field is more than a few deep")
     what = (getattr(error, "problem", None) or str(error).partition("\n")[0])[:200]
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     position = getattr(error, "position", None)

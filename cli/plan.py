@@ -44,7 +44,8 @@ def plan(
 
 def _planned(of: str, document: Mapping[str, Any] | None, at: Hub, runs: int) -> dict[str, Any]:
     from patchtide.core.changes import changes
-    from patchtide.core.document import SERVICE_FIELDS, read
+    from patchtide.core.document import read
+    from patchtide.core.reading import SERVICE_FIELDS
 
     wanted = stored(document) if document else {"campaign": of, **own_fields(item_of(of, at))}
     name = str(wanted.pop("campaign"))

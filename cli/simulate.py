@@ -191,7 +191,7 @@ def _fleet(path: Path, campaign: Campaign, output: Format) -> Fleet:
 def _refuse(path: Path, file: File, problems: Iterable[Problem], output: Format) -> NoReturn:
     """Tell what is wrong with a file as `validate` does, in the order of its lines, and end."""
     from cli.validate import report
-    from patchtide.core.document import Reading
+    from patchtide.core.reading import Reading
 
     placed = sorted(map(file.placed, problems), key=lambda problem: (problem.line is None, problem.line or 0))
     report({path: Reading(None, tuple(placed))}, output)

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compliance": ("cli.compliance:app", "How compliant everything is, how it was, and what is missing."),
     "audit": ("cli.audit:app", "What was asked of AWS for a run, and whether anybody was at it since."),
     "exception": ("cli.exception:app", "Exceptions: who is spared, why, by whose word, and until when."),
+    "override": ("cli.override:app", "Lists of patches to install instead of a baseline's."),
     "pause-all": ("cli.pause:pause_all", "Have nothing start any more, in any campaign, until resume-all."),
     "resume-all": ("cli.pause:resume_all", "Let runs start again whose window is open."),
     "doctor": ("cli.doctor:doctor", "Look at everything that must be right; each finding with its fix."),

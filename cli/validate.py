@@ -13,8 +13,8 @@ import typer
 from cli.console import Exit, Format, Output, Query, fail, now, say, stamp, write, write_json, write_table
 
 if TYPE_CHECKING:
-    from patchtide.core.document import Reading
     from patchtide.core.problem import Problem
+    from patchtide.core.reading import Reading
 
 
 def validate(
@@ -36,7 +36,8 @@ def validate(
 def _checked(path: Path, regions: tuple[str, ...]) -> Reading:
     """What the file says, with all that is wrong in the order of its lines."""
     from cli.files import examine
-    from patchtide.core.document import Reading, read
+    from patchtide.core.document import read
+    from patchtide.core.reading import Reading
 
     file = examine(path)
     reading = Reading(None) if file.document is None else read(file.document, default_regions=regions, now=now())

@@ -30,11 +30,13 @@ from patchtide.aws.calendars import Alarms, Calendars, FreezeFiles
 from patchtide.aws.inquiries import Inquiries
 from patchtide.aws.items import Items
 from patchtide.aws.organization import Organization
+from patchtide.aws.overrides import Overrides
 from patchtide.aws.reports import Archive, ReportQueue
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.service import Slots, Switch
 from patchtide.aws.spokes import Spokes
 from patchtide.aws.table import Table
+from patchtide.core.bounds import Bounds
 from patchtide.core.request import Hub
 from patchtide.flow.collector import Collector, ahead, collect
 from patchtide.flow.dispatcher import Dispatcher, dispatch
@@ -226,6 +228,7 @@ class Memory:
 
     world: World
     max_in_flight: int = 0
+    bounds: Bounds = field(default_factory=Bounds)
     checked: bool = True  # whether requests and answers are held against AWS's models
     boundary: Boundary = field(default_factory=Boundary)
     tables: Tables = field(default_factory=Tables)
@@ -301,11 +304,13 @@ class Memory:
     def _sns(self, _: Caller, operation: str, params: Params) -> Params:
         assert operation == "publish"  # noqa: S101
         subject, text = params["Subject"], json.loads(params["Message"])["default"]
-        if not subject.isascii() or len(subject) > 99 or "\n" in subject:
+        if not subject.isascii() or not subject.isprintable() or len(subject) > 99:
             raise ServiceError("InvalidParameter", f"Invalid parameter: Subject {subject!r}")
         if len(params["Message"].encode()) > 262_144:
             raise ServiceError("InvalidParameter", "Invalid parameter: Message too long")
         attributes = {name: said["StringValue"] for name, said in params.get("MessageAttributes", {}).items()}
+        if wrong := [name for name, said in attributes.items() if not said.isprintable()]:
+            raise ServiceError("InvalidParameterValue", f"The message attributes {wrong} contain invalid characters")
         self.mails.append(Mail(self.now(), subject, text, attributes))
         return {"MessageId": str(len(self.mails))}
 
@@ -361,6 +366,7 @@ class Memory:
                 runs=Runs(table, RETENTION, self.now),
                 alerts=Alerts(self.client("sns"), TOPIC),
                 default_regions=(self.world.hub_region,),
+                bounds=self.bounds,
                 now=self.now,
             )
 
@@ -384,6 +390,7 @@ class Memory:
                     switch=Switch(table),
                     calendars=Calendars(self.client("ssm")),
                     files=FreezeFiles(lambda: self.client("s3"), BUCKET),
+                    overrides=Overrides(lambda: self.client("s3"), BUCKET),
                     alarms=Alarms(lambda: self.client("cloudwatch")),
                     automation=automation,
                     now=self.now,
@@ -392,6 +399,7 @@ class Memory:
                     f"arn:aws:iam::{self.world.organization.hub}:role/{ADMINISTRATION_ROLE}",
                     self.max_in_flight,
                 ),
+                bounds=self.bounds,
                 other_approver=False,
                 now=self.now,
             )

@@ -70,8 +70,10 @@ class Policies(Powers):
         role = self._role_of(principal)
         if role is None:
             return True
-        keys = self._keys(context)
-        questions = [Question(principal, action, resource, region, keys) for resource in resources]
+        questions = [
+            Question(principal, action, resource, region, self._keys({**context, **self._owner_of(action, resource)}))
+            for resource in resources
+        ]
         self.asked.update(dict.fromkeys(questions, role.policies))
         wrong = [one for one in questions if not self._judge.allows(role.policies, one)]
         self.refused += [f"{principal.split('/')[1]} may not {one.action} on {one.resource}" for one in wrong]
@@ -96,6 +98,11 @@ class Policies(Powers):
         assert role, f"{account} has no role {name}"  # noqa: S101 - a mistake of the test's
         policies = json.dumps([*json.loads(role.policies), policy])
         self._roles[account] = {**self._roles[account], name: replace(role, policies=policies)}
+
+    def _owner_of(self, action: str, resource: str) -> Mapping[str, str]:
+        """The organization of a role that is to be assumed: nothing else of ours is held against it."""
+        owned = action == "sts:AssumeRole" and resource.split(":")[4] in self._organization.accounts
+        return {"aws__resourceorgid": self._organization.id} if owned else {}
 
     def _keys(self, context: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         keys = {name.replace("__", ":", 1): value for name, value in context.items()}
@@ -247,7 +254,8 @@ def document_arn(name: str, account: str, region: str) -> str:
 def runbook_arns(name: str, version: str, account: str, region: str) -> list[str]:
     """Everything that a start of this runbook may be held against."""
     where = f"arn:aws:ssm:{region}:{account}"
-    name = name.rpartition("/")[2]
+    if name.startswith("arn:"):  # of the old kind of ARN nobody has said how it names another account's
+        return [name, f"{where}:automation-execution/*"]
     return [
         f"{where}:document/{name}",
         f"{where}:automation-definition/{name}:{version}",

@@ -9,6 +9,7 @@ The fleet is one of `simulator.pretend`'s. The same seed tells the same story, b
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,14 +22,17 @@ from zoneinfo import ZoneInfo
 from pydantic.alias_generators import to_camel
 
 from patchtide.aws.runs import Registry, Runs
-from patchtide.core.campaign import BLOG_RUNBOOK, FLEET_RUNBOOK, INSTANCE_RUNBOOK, Campaign, Freeze
+from patchtide.core.bounds import OURS
+from patchtide.core.campaign import FLEET_RUNBOOK, INSTANCE_RUNBOOK, Campaign, Freeze
 from patchtide.core.closures import frozen_spans
 from patchtide.core.cost import cost_of
-from patchtide.core.document import SERVICE_FIELDS, canonical, read
+from patchtide.core.document import canonical, read
 from patchtide.core.due import wake_at
 from patchtide.core.errors import OperatorError
 from patchtide.core.gate import judge
 from patchtide.core.orders import Order, spoken
+from patchtide.core.override import Override, named
+from patchtide.core.reading import SERVICE_FIELDS
 from patchtide.core.run import Run, WaveRun, approve_by, baked_at, last_start, opens_at
 from patchtide.core.schedule import next_occurrence, occurrences
 from patchtide.core.states import RUN_ENDS, RunState, WaveState
@@ -37,7 +41,7 @@ from simulator import sample
 from simulator.automation import Step
 from simulator.clock import Clock
 from simulator.fleet import Behaviour
-from simulator.memory import RETENTION, Memory
+from simulator.memory import BUCKET, RETENTION, Memory
 from simulator.pretend import Fleet, made_up, organization, troubled
 from simulator.proof.history import MINUTE, History, Scenario, silent
 from simulator.proof.scenarios import Facts, deploy, put
@@ -48,7 +52,8 @@ DAY = timedelta(days=1)
 AFTERWARDS = timedelta(hours=3)  # after the last window; by then everything of a run is told
 LONGEST = timedelta(days=120)  # waves come up to 27 days after the first, and each may be postponed by 31
 EMPTY_CALENDAR = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Patchtide//rehearsal//EN\r\nEND:VCALENDAR\r\n"
-OURS = (FLEET_RUNBOOK, INSTANCE_RUNBOOK, BLOG_RUNBOOK)
+SOME_LIST = "patches: [{id: kernel.x86_64}]\n"
+STAND_IN = Override(BUCKET, hashlib.sha256(SOME_LIST.encode()).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,9 @@ def _script(document: Mapping[str, Any], now: datetime) -> _Script:
     elif asked.runbook.version.isdigit():
         item["runbookVersion"] = "$DEFAULT"
         notes.append(f"runbookVersion {asked.runbook.version} is not known here: the version that ships is played.")
+    if named(asked.install_override_list):
+        item["installOverrideList"] = STAND_IN.url
+        notes.append("installOverrideList is taken to be there and what its name says: another is played in its place.")
     return _Script(_stored(item), read(item, now=now).valid(), tuple(notes))
 
 
@@ -353,8 +361,9 @@ def rehearse(
 
 
 def _furnish(memory: Memory, campaign: Campaign, freezes: Mapping[str, str]) -> None:
-    """What the hub has beside the world: freeze files, quiet alarms."""
+    """What the hub has beside the world: freeze files, a list of patches, quiet alarms."""
     memory.files.update({key: freezes.get(key, EMPTY_CALENDAR) for key in campaign.freeze_files})
+    memory.files[STAND_IN.key] = SOME_LIST
     memory.alarms.update({alarm: "OK" for wave in campaign.waves for alarm in wave.gate.alarms})
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 
+from patchtide.core.frozen import frozen
 from patchtide.core.problem import Problem
 
 LONGEST_WORD = 64  # a guess takes its time, and nobody misspells more
@@ -19,7 +19,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding(Problem):
     """A problem of a runbook, and how much it weighs."""
 

@@ -13,6 +13,7 @@ from patchtide.aws.automation import Automation
 from patchtide.aws.calendars import Alarms, Calendars, FreezeFiles
 from patchtide.aws.inquiries import Inquiries
 from patchtide.aws.organization import Organization
+from patchtide.aws.overrides import Overrides
 from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.service import Slots, Switch
 from patchtide.aws.settings import Settings
@@ -44,11 +45,13 @@ dispatcher = Dispatcher(
         switch=Switch(table),
         calendars=Calendars(clients.ssm()),
         files=FreezeFiles(clients.s3, settings["REPORTS_BUCKET"]),
+        overrides=Overrides(clients.s3, settings["REPORTS_BUCKET"]),
         alarms=Alarms(clients.cloudwatch),
         automation=automation,
         now=now,
     ),
     hub=Hub(settings["ADMINISTRATION_ROLE_ARN"], int(settings["MAX_INSTANCES_IN_FLIGHT"])),
+    bounds=settings.bounds,
     other_approver=settings["REQUIRE_OTHER_APPROVER"] == "yes",
     now=now,
 )

@@ -32,6 +32,7 @@ intake = Intake(
     runs=Runs(table, settings.retention, now),
     alerts=Alerts(clients.sns(), settings["ALERTS_TOPIC_ARN"], settings.chat_topic),
     default_regions=settings.default_regions,
+    bounds=settings.bounds,
     now=now,
 )
 

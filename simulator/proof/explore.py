@@ -39,6 +39,7 @@ class State:
     world: int  # which of the worlds it is in
     effects: tuple[Effect, ...]
     tables: Tables
+    files: Mapping[str, str]
     messages: tuple[tuple[str, datetime, int], ...]
     mails: tuple[Mail, ...]
     late: tuple[Late, ...]
@@ -276,6 +277,7 @@ class Explorer:
         memory.world = self.worlds.at(state.world, state.effects, state.at)
         memory.tables.tables = {name: table.copy() for name, table in state.tables.tables.items()}
         memory.tables.tables["RunsTable"].written = []
+        memory.files = dict(state.files)
         memory.messages.clear()
         memory.messages.extend(Message(*one) for one in state.messages)
         memory.mails[:] = state.mails
@@ -301,6 +303,9 @@ class Explorer:
             world=engine.key,
             effects=tuple(engine.effects),
             tables=memory.tables.copy(),
+            files=dict(
+                memory.files
+            ),  # as people have left them: what they have done is part of what makes two states one
             messages=tuple((one.body, one.visible_at, one.received) for one in memory.messages),
             mails=tuple(memory.mails),
             late=tuple(engine.late),

@@ -158,6 +158,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ("swapped:0",),
     ),
     Mutant(
+        "a list of patches is what its name says",
+        "patchtide.flow.permits",
+        "    if digest == override.digest:\n        return YES",
+        "    return YES",
+        ("tampered:0",),
+    ),
+    Mutant(
+        "a list of patches that cannot be read starts nothing",
+        "patchtide.flow.permits",
+        '        return Verdict(answer, f"the override list could not be read: {error.message}")',
+        "        return YES",
+        ("tampered:0",),
+    ),
+    Mutant(
         "a gate stops what is behind it",
         "patchtide.core.advance",
         '    if verdict.answer == "no":\n        return _withhold(run, wave, "halted", f"wave {before.name}: {verdict.reason}")',

@@ -147,6 +147,8 @@ def _starts(history: History, fresh: Iterable[Execution], every: Iterable[Execut
             yield f"INV-14 {wave} of {run} was started for {len(ring.nodes)} instances, {ring.most} are allowed"
         if any(since <= asked < until for since, until in facts.closed):
             yield f"INV-4 {wave} of {run} was started while its calendar was closed"
+        if any(since <= asked < until for since, until in facts.tampered):
+            yield f"INV-18 {wave} of {run} was started with a list of patches that somebody had changed"
         yield from _strings(start)
 
 

@@ -6,6 +6,7 @@ is used for it, so that the oracle judges by what was meant and not by what the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from typing import Any
 from patchtide.aws.runs import Runs
 from patchtide.aws.service import Switch
 from patchtide.core.orders import Kind, Order
+from patchtide.core.override import Override
 from patchtide.core.pause import Pause
 from simulator import sample
 from simulator.clock import PacedClock
@@ -27,7 +29,7 @@ from simulator.fleet import (
     Organization,
     PatchState,
 )
-from simulator.memory import RETENTION, Memory
+from simulator.memory import BUCKET, RETENTION, Memory
 from simulator.proof.history import Action, Scenario
 from simulator.template import ROOT
 from simulator.world import Calendar, Switches, World
@@ -72,13 +74,15 @@ class Occurrence:
 @dataclass(frozen=True)
 class Facts:
     """What was meant: who is to be patched when, and when nothing may start. `barred` are the spans in which a campaign was
-    disabled, deleted, stopped, or not approved; `overdue` is by when people must hear that a campaign has not begun; `calendar` says that its starts have to read one, `foretold` that it was known when it
+    disabled, deleted, stopped, or not approved; `overdue` is by when people must hear that a campaign has not begun; `tampered` are the spans in which a list of
+    patches was another than its name says; `calendar` says that its starts have to read one, `foretold` that it was known when it
     closes."""
 
     occurrences: tuple[Occurrence, ...] = ()
     cap: int = 0
     calendar: bool = False
     closed: tuple[Span, ...] = ()
+    tampered: tuple[Span, ...] = ()
     foretold: bool = False
     paused: tuple[Span, ...] = ()
     barred: Mapping[str, tuple[Span, ...]] = field(default_factory=dict)
@@ -416,6 +420,20 @@ def shutting() -> Scenario:
     )
 
 
+def tampered() -> Scenario:
+    """The list of patches is another than its name says from before the window on, then gone, and back after twenty minutes."""
+    span, good = (START - 5 * MINUTE, START + 20 * MINUTE), "patches: [{id: kernel.x86_64}]"
+    override = Override(BUCKET, hashlib.sha256(good.encode()).hexdigest())
+
+    def write(memory: Memory, text: str) -> None:
+        memory.files = {override.key: text} if text else {}
+
+    moments = ((BEGINS, good), (span[0], "patches: [{id: backdoor}]"), (START + 10 * MINUTE, ""), (span[1], good))
+    people = tuple(Action(at, "write the list", partial(write, text=text)) for at, text in moments)
+    item, facts = {"installOverrideList": override.url}, {"tampered": (span,)}
+    return made(Plan("tampered", _healthy("a1-0"), "succeeded", item, facts=facts, people=people, pace=60))
+
+
 def paused() -> Scenario:
     """The service is paused for the first quarter of an hour."""
     span = (START - 10 * MINUTE, START + 15 * MINUTE)
@@ -564,6 +582,7 @@ ALL: Mapping[str, Callable[[], Scenario]] = {
         unapproved,
         closing,
         shutting,
+        tampered,
         paused,
         stopped,
         disabled,

@@ -534,3 +534,73 @@ def test_data_comes_as_json_yaml_or_csv_and_any_part_of_it(play: Play) -> None:
         "'=1+1",
     ]
     assert runner.invoke(app, ["campaign", "list", "--query", "[["]).exit_code == 2
+
+
+# --- override lists -------------------------------------------------------------------------------------------------------
+
+LIST = "patches:\n  - id: kernel.x86_64\n    title: 4.14.243*\n  - id: KB5034441\n"
+
+
+def test_a_list_is_uploaded_as_it_is_and_an_item_may_name_what_was_printed(play: Play, tmp_path: Path) -> None:
+    file = tmp_path / "list.yaml"
+    file.write_text(LIST, encoding="utf-8")
+    answer = json.loads(call("override", "put", str(file), "--output", "json"))
+    assert json.loads(call("override", "put", str(file), "--output", "json")) == answer
+    digest = hashlib.sha256(LIST.encode()).hexdigest()
+    assert answer["sha256"] == digest
+    assert answer["installOverrideList"].endswith(f"/overrides/{digest}.yaml")
+    assert (f"overrides/{digest}.yaml", LIST.encode()) in list(play.stack.stored())
+    applied(tmp_path, FILE + f"installOverrideList: {answer['installOverrideList']}\n")
+    play.run(hours=6)
+    assert play.item()["lastRunStatus"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "holds nothing, not an override list"),
+        ("- id: x", "holds a list, not an override list"),
+        ("patches: []", "patches"),
+        ("patches: {id: x}", "patches"),
+        ("patches:\n  - kernel", "patches[0]"),
+        ("patches:\n  - title: x", "patches[0].id"),
+        ("patches:\n  - id: 5034441", "patches[0].id"),
+        ('patches:\n  - id: "a\\nb"', "patches[0].id"),
+        ('patches:\n  - id: x\n    title: ["y"]', "patches[0].title"),
+        ("patches:\n  - id: x\n    id: y", "id"),
+        ("patches: [", "not YAML"),
+        ("#" * 1_000_001, "larger than"),
+    ],
+)
+def test_what_is_no_list_is_told_and_not_uploaded(play: Play, tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "list.yaml"
+    file.write_text(text, encoding="utf-8")
+    result = runner.invoke(app, ["override", "put", str(file)])
+    assert result.exit_code == 5
+    assert told in result.stderr
+    assert "Nothing was written." in result.stderr
+    assert not [key for key, _ in play.stack.stored() if key.startswith("overrides/")]
+
+
+def test_a_list_that_is_not_there_is_a_mistake_of_the_command_line(play: Play) -> None:
+    result = runner.invoke(app, ["override", "put", "none.yaml"])
+    assert result.exit_code == 2
+    assert "an override list file" in result.stderr
+
+
+def test_what_a_stack_does_not_allow_is_told_when_it_is_applied(play: Play, tmp_path: Path) -> None:
+    applied(tmp_path, FILE + "runbook: Acme-Patch\n")
+    play.stack.drain()
+    item = json.loads(call("campaign", "show", "web", "--output", "json"))
+    assert item["status"] == "INVALID"
+    assert "OwnRunbooks" in item["statusMessage"]
+
+
+def test_an_item_that_would_write_over_the_terminal_is_shown_as_it_is(play: Play) -> None:
+    play.put(description="\x1b[2J\x1b[1;1Hall is well", owner="x\nstatus  VALID")
+    play.stack.drain()
+    for output in ("table", "yaml", "json", "csv"):
+        text = call("campaign", "show", "web", "--output", output)
+        assert "\x1b" not in text or output == "csv"
+    assert "\\x1b[2J" in call("campaign", "show", "web")
+    assert not [line for line in call("campaign", "show", "web").splitlines() if line == "status  VALID"]

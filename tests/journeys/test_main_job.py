@@ -160,11 +160,12 @@ def test_a_run_that_comes_too_late_is_missed_and_told(play: Play) -> None:
     assert play.world.effects == []
 
 
-def test_a_runbook_that_does_not_exist_fails_the_run_with_the_reason(play: Play) -> None:
-    play.put(runbook="My-Runbook", targetParameterName="InstanceId")
-    play.run(hours=6)
-    assert play.runs()[0].run.state is RunState.FAILED
-    assert "My-Runbook" in play.mails[-1]["Message"]
+def test_a_runbook_that_does_not_exist_fails_the_run_with_the_reason() -> None:
+    with opened(parameters={"OwnRunbooks": "My-Runbook"}) as play:
+        play.put(runbook="My-Runbook", targetParameterName="InstanceId")
+        play.run(hours=6)
+        assert play.runs()[0].run.state is RunState.FAILED
+        assert "My-Runbook" in play.mails[-1]["Message"]
 
 
 def test_one_poison_item_does_not_stop_another(play: Play) -> None:

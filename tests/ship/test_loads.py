@@ -13,9 +13,8 @@ from tests.ship.runtime import MISSING, PYTHON
 TEMPLATE = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1")
 FUNCTIONS = list(TEMPLATE.of_type("AWS::Serverless::Function"))
 ASKED_FOR = layer.direct((layer.SOURCE / "requirements.in").read_text(encoding="utf-8"))
+# What every event of every function needs. The rest (validator, schedules, calendars, page) is loaded when something asks for it.
 ALL = {"aws-lambda-powertools", "boto3", "msgspec"}
-# What a function needs for every event beyond that. The rest (schedules, calendars) is loaded when something asks for it.
-ITS_OWN = {"IntakeFunction": {"pydantic"}, "ReporterFunction": {"jinja2"}}
 PROBE = """
 import json, sys
 before = set(sys.modules)
@@ -45,4 +44,4 @@ def loaded(function: str, shipped: Path, native: Path) -> set[str]:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_loads_what_every_event_needs_and_nothing_else(function: str, shipped: Path, native: Path) -> None:
-    assert loaded(function, shipped, native) & ASKED_FOR == ALL | ITS_OWN.get(function, set())
+    assert loaded(function, shipped, native) & ASKED_FOR == ALL

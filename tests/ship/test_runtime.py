@@ -40,7 +40,11 @@ class Deployed:
         """What CloudFormation gave a function, and where its AWS is."""
         given = self.functions.get_function_configuration(FunctionName=self.names[function])["Environment"]["Variables"]
         assert given.keys() >= TEMPLATE.environment(function).keys()
-        return {**self.world.environment, **given}
+        return {
+            **self.world.environment,
+            **given,
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(TEMPLATE.timeout(function)),
+        }
 
     @property
     def campaigns(self) -> Any:

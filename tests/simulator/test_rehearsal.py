@@ -304,6 +304,12 @@ def test_a_runbook_of_ones_own_is_played_with_ours_and_that_is_said() -> None:
     assert each.units.automation_steps == 1 + 5 * 4  # each instance: its own execution, and three steps
 
 
+def test_a_list_is_taken_to_be_what_its_name_says_and_that_is_said() -> None:
+    told = played({**single(), "installOverrideList": f"s3://somewhere/overrides/{'5e' * 32}.yaml"})
+    assert told.state == "succeeded"
+    assert told.notes[0].startswith("installOverrideList is taken to be there")
+
+
 def test_a_version_of_ours_is_the_one_that_ships() -> None:
     told = played({**single(), "runbook": "Patchtide-PatchInstance", "runbookVersion": "12"})
     assert told.state == "succeeded"

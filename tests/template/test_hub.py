@@ -23,6 +23,9 @@ ENVIRONMENT = {
         "ALERTS_TOPIC_ARN",
         "CHAT_TOPIC_ARN",
         "DEFAULT_REGIONS",
+        "EXECUTION_ROLE_NAME",
+        "OWN_RUNBOOKS",
+        "REPORTS_BUCKET",
         "RETENTION_DAYS",
     },
     "dispatcher": {
@@ -30,6 +33,8 @@ ENVIRONMENT = {
         "COLLECTOR_QUEUE_URL",
         "ADMINISTRATION_ROLE_ARN",
         "MAX_INSTANCES_IN_FLIGHT",
+        "EXECUTION_ROLE_NAME",
+        "OWN_RUNBOOKS",
         "REPORTS_BUCKET",
         "REQUIRE_OTHER_APPROVER",
         "RETENTION_DAYS",
@@ -83,6 +88,7 @@ def test_a_function_is_given_whatever_its_door_reads(name: str) -> None:
     read = set(re.findall(r'settings\["(\w+)"\]', door))
     read |= {"RETENTION_DAYS"} if "settings.retention" in door else set()
     read |= {"DEFAULT_REGIONS"} if "settings.default_regions" in door else set()
+    read |= {"EXECUTION_ROLE_NAME", "OWN_RUNBOOKS", "REPORTS_BUCKET"} if "settings.bounds" in door else set()
     assert read <= ENVIRONMENT[name]
 
 

@@ -1,5 +1,7 @@
 """Who may do what: the hub's and the spoke's policies, action by action."""
 
+import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -7,7 +9,8 @@ from typing import Any
 import botocore.session
 import pytest
 
-from simulator.template import ROOT, load
+from patchtide.core.bounds import OURS
+from simulator.template import ROOT, Template, load
 
 HUB = load(ROOT / "template.yaml")["Resources"]
 SPOKE = load(ROOT / "spoke/template.yaml")["Resources"]
@@ -178,7 +181,7 @@ def listed(value: Any) -> list[Any]:
 def of_role(name: str) -> Iterator[dict[str, Any]]:
     properties = {**HUB, **SPOKE}[name]["Properties"]
     for policy in properties.get("Policies", [properties]):
-        yield from policy["PolicyDocument"]["Statement"]
+        yield from _within(policy["PolicyDocument"]["Statement"])
 
 
 def trust(name: str) -> list[dict[str, Any]]:
@@ -242,6 +245,94 @@ def test_starting_is_allowed_by_all_three_kinds_of_arn(role: str) -> None:
     (starting,) = (statement for statement in of_role(role) if statement["Action"] == "ssm:StartAutomationExecution")
     kinds = {arn["Fn::Sub"].split(":")[-1 if ":*" not in arn["Fn::Sub"][-2:] else -2] for arn in starting["Resource"]}
     assert {kind.split("/")[0] for kind in kinds} == {"document", "automation-definition", "automation-execution"}
+    assert {kind.split("/")[1] for kind in kinds} == {*OURS, "*"}
+    assert [kind for kind in kinds if kind.endswith("/*")] == ["automation-execution/*"]
+
+
+# --- runbooks of people's own ------------------------------------------------------------------------------------------
+
+
+def dispatcher(own: str) -> list[dict[str, Any]]:
+    """The dispatcher's statements where these runbooks are given."""
+    template = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1", {"OwnRunbooks": own})
+    found: list[dict[str, Any]] = template.of_type("AWS::IAM::Role")["DispatcherRole"]["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ]
+    return found
+
+
+def usable(own: str) -> set[str]:
+    """What the dispatcher may look at and start, without Patchtide's own."""
+    (used,) = (one for one in dispatcher(own) if one["Sid"] == "LookAtOwnRunbooksAndStartThem")
+    assert used["Action"] == ["ssm:DescribeDocument", "ssm:StartAutomationExecution"]
+    return {
+        arn.removeprefix("arn:aws:ssm:eu-west-1:999900001111:") for arn in used["Resource"] if "Patchtide-" not in arn
+    }
+
+
+def test_without_runbooks_of_ones_own_there_is_no_statement_and_no_wildcard() -> None:
+    assert "LookAtOwnRunbooksAndStartThem" not in {one["Sid"] for one in dispatcher("")}
+    resources = [arn for one in dispatcher("") if "ssm:DescribeDocument" in one["Action"] for arn in one["Resource"]]
+    assert resources
+    assert not [arn for arn in resources if "*" in arn]
+
+
+def test_a_runbook_of_ones_own_is_reached_by_its_name_and_a_shared_one_by_its_arn() -> None:
+    assert usable("Acme-Patch") == {"document/Acme-Patch", "automation-definition/Acme-Patch:*"}
+    shared = "arn:aws:ssm:eu-west-1:111122223333:document/Shared"
+    found = usable(f"Acme-Patch@{'a' * 64},{shared}@{'b' * 64},Acme-Scan,{shared}-2,Acme-Last")
+    nothing = {f"automation-definition/{arn}:*" for arn in (shared, f"{shared}-2")}  # a document has no such name
+    assert nothing < found
+    assert found - nothing == {shared, f"{shared}-2"} | {
+        f"{kind}{name}{end}"
+        for name in ("Acme-Patch", "Acme-Scan", "Acme-Last")
+        for kind, end in (("document/", ""), ("automation-definition/", ":*"))
+    }
+
+
+def test_the_policy_fits_however_long_the_names_are() -> None:
+    own = ",".join(f"{'x' * 127}{number}@{'a' * 64}" for number in range(5))
+    assert re.search(load(ROOT / "template.yaml")["Parameters"]["OwnRunbooks"]["AllowedPattern"], own)
+    assert len(json.dumps(dispatcher(own), separators=(",", ":"))) < 10_000  # IAM takes 10,240 of a role
+
+
+@pytest.mark.parametrize(
+    "own",
+    ["*", "Acme-*", "a,b", "Acme-Patch,", ",Acme", "A B C", "Acme@abc", "arn:aws:ssm:*:*:document/Acme", "a" * 129],
+)
+def test_a_list_that_would_widen_is_no_list(own: str) -> None:
+    assert not re.search(load(ROOT / "template.yaml")["Parameters"]["OwnRunbooks"]["AllowedPattern"], own)
+
+
+def test_six_are_too_many() -> None:
+    pattern = load(ROOT / "template.yaml")["Parameters"]["OwnRunbooks"]["AllowedPattern"]
+    assert re.search(pattern, ",".join(["Acme"] * 5))
+    assert not re.search(pattern, ",".join(["Acme"] * 6))
+
+
+# --- one organization ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["AdministrationRole", "CollectorRole"])
+def test_the_hub_reaches_no_role_outside_of_its_organization(role: str) -> None:
+    (reaching,) = (statement for statement in of_role(role) if statement["Action"] == "sts:AssumeRole")
+    condition, given, _ = reaching["Condition"]["Fn::If"]
+    assert (condition, given) == ("HasOrganization", {"StringEquals": {"aws:ResourceOrgID": {"Ref": "OrganizationId"}}})
+
+
+def test_the_bucket_gives_nothing_but_overrides_and_only_to_its_organization() -> None:
+    policy = {"OrganizationId": "o-a1b2c3d4e5"}
+    for parameters, most in (({}, 0), (policy, 1)):
+        template = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1", parameters)
+        (document,) = (one["PolicyDocument"] for one in template.of_type("AWS::S3::BucketPolicy").values())
+        allowed = [one for one in document["Statement"] if one["Effect"] == "Allow"]
+        assert len(allowed) == most
+        for one in allowed:
+            assert (one["Action"], one["Resource"]) == ("s3:GetObject", "ReportsBucket.Arn/overrides/*")
+            assert one["Condition"] == {
+                "StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"},
+                "Bool": {"aws:SecureTransport": True},
+            }
 
 
 # --- the spoke -------------------------------------------------------------------------------------------------------

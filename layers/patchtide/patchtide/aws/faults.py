@@ -21,6 +21,7 @@ from patchtide.core.errors import Busy, Refused
 _PASSING = frozenset(
     {
         "AutomationExecutionLimitExceededException",
+        "InternalError",
         "InternalFailure",
         "InternalServerError",
         "LimitExceededException",
@@ -28,8 +29,10 @@ _PASSING = frozenset(
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
         "RequestThrottled",
+        "RequestTimeout",
         "ServiceUnavailable",
         "ServiceUnavailableException",
+        "SlowDown",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",

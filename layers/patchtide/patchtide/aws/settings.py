@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 
+from patchtide.core.bounds import Bounds
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -30,6 +32,16 @@ class Settings:
     def chat_topic(self) -> str:
         """The topic that chat is told by; empty where there is none."""
         return self.values.get("CHAT_TOPIC_ARN", "")
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a campaign may ask for."""
+        own = (entry.strip() for entry in self.values["OWN_RUNBOOKS"].split(","))
+        return Bounds(
+            frozenset(entry for entry in own if entry),
+            self.values["EXECUTION_ROLE_NAME"],
+            self.values["REPORTS_BUCKET"],
+        )
 
     @property
     def default_regions(self) -> tuple[str, ...]:

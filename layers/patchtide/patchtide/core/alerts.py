@@ -24,7 +24,7 @@ from patchtide.core.gate import compliance, errors
 from patchtide.core.orders import spoken
 from patchtide.core.outcome import Cause, Outcome
 from patchtide.core.pause import Pause
-from patchtide.core.problem import Problem
+from patchtide.core.problem import Problem, part
 from patchtide.core.run import AlertKind, Run, WaveRun, Window, approve_by, last_start, opens_at
 from patchtide.core.states import ExecutionState, WaveState
 from patchtide.core.tally import Tally
@@ -277,16 +277,21 @@ def machine(alert: Alert) -> dict[str, Any]:
 _SIGNS: Mapping[str, str] = {"INFO": ":white_check_mark:", "WARNING": ":warning:", "CRITICAL": ":octagonal_sign:"}
 
 
+def _unmarked(text: str) -> str:
+    """Text as chat shows it. What stands in angle brackets would be a link there, or call everybody in the channel."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def card(alert: Alert) -> dict[str, Any]:
     """The message as Amazon Q Developer in chat applications shows it: one thread for each run."""
-    what, action, extent, cause, command = (alert.body.splitlines() + [""] * 5)[:5]
+    what, action, extent, cause, command = (_unmarked(alert.body).splitlines() + [""] * 5)[:5]
     return {
         "version": "1.0",
         "source": "custom",
         "id": re.sub(r"[^\w.-]", "-", alert.id)[:128],
         "content": {
             "textType": "client-markdown",
-            "title": f"{_SIGNS[alert.severity]} {alert.subject.removeprefix('[patch] ')}"[:250],
+            "title": f"{_SIGNS[alert.severity]} {_unmarked(alert.subject.removeprefix('[patch] '))}"[:250],
             "description": "\n".join((f"*{what}*", extent, cause))[:8000],
             "nextSteps": [text for text in (action, f"`{command}`") if text.strip("`")],
             "keywords": ["patchtide", alert.event],
@@ -315,7 +320,7 @@ def invalid(
     campaign: str, problems: Iterable[Problem], in_force: int, next_at: datetime | None, fingerprint: str
 ) -> Alert:
     """The message that an item was not taken."""
-    problems = tuple(problems)
+    problems, campaign = tuple(problems), part(campaign)  # the key of an item that was not taken can be anything
     stands = f"Version {in_force} (valid) stays in force." if in_force else "No version is in force: nothing will run."
     when = f"before next run {next_at:%a %d %b %H:%M}Z" if next_at else "no run is waiting for it"
     lines = [
@@ -881,7 +886,9 @@ def _took(run: Run) -> str:
 
 
 def _ascii(text: str) -> str:
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    """On one line, whoever wrote it: a second line could be taken for ours, and SNS refuses a subject with control characters."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^ -~]", " ", plain)
 
 
 def _subject(text: str) -> str:

@@ -35,7 +35,6 @@ from patchtide.core.campaign import (
     Target,
     Wave,
 )
-from patchtide.core.errors import InvalidCampaign
 from patchtide.core.fields import (
     MAX_PARAMETER,
     MAX_TARGETS,
@@ -75,28 +74,16 @@ from patchtide.core.fields import (
 from patchtide.core.frozen import frozen
 from patchtide.core.gate import Gate
 from patchtide.core.problem import Problem, part, shown
+from patchtide.core.reading import SERVICE_FIELDS, Reading
 from patchtide.core.schedule import Schedule, occurrences
 
 SNAPSHOT_DAYS = 3  # facts: AWS-RunPatchBaseline's SnapshotId
 
-# What the service writes onto the item. A person's value there is ignored, and overwritten.
-SERVICE_FIELDS = frozenset(
-    {
-        "status",
-        "statusMessage",
-        "statusDetail",
-        "nextRunAt",
-        "lastRunId",
-        "lastRunStatus",
-        "lastRunAt",
-        "updatedBy",
-        "specHash",
-    }
-)
-
 # The runbook parameters that are Patchtide's to set, each with the field by which people say the same.
 OUR_PARAMETERS = {
+    "AssociationId": "Results are known by the run's snapshot; remove it",
     "AutomationAssumeRole": "It is the hub's administration role",
+    "BaselineOverride": "What is approved is for each account's own baseline to say; for once, use installOverrideList",
     "InstallOverrideList": "Use installOverrideList",
     "MaxConcurrency": "Use maxConcurrency",
     "MaxErrors": "Use maxErrors",
@@ -107,21 +94,6 @@ OUR_PARAMETERS = {
     "SnapshotId": "Use snapshotId",
     "Targets": "Use targets",
 }
-
-
-@frozen
-class Reading:
-    """What came of reading a document: the campaign, or the problems that stand in its way; and what to think about."""
-
-    campaign: Campaign | None
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-
-    def valid(self) -> Campaign:
-        """The campaign; raises InvalidCampaign with all problems when there is none."""
-        if self.campaign is None:
-            raise InvalidCampaign(self.problems)
-        return self.campaign
 
 
 class _Document(BaseModel):
@@ -276,8 +248,8 @@ class CampaignDocument(_Document):
     )
     install_override_list: PatchList | None = Field(
         None,
-        description="an s3:// or https:// list of patches to install instead of the baseline's",
-        examples=["s3://patch-lists/urgent.yaml"],
+        description="a list of patches to install instead of the baseline's, uploaded by `patchtide override put FILE`",
+        examples=[f"s3://patchtide-reportsbucket/overrides/{'0' * 64}.yaml"],
     )
     snapshot_id: Snapshot | None = Field(
         None,
@@ -397,6 +369,10 @@ SYNONYMS = {
 def _fold(key: str) -> str:
     return key.replace("_", "").replace("-", "").lower()
 
+
+_RESERVED = {_fold(name): name for name in OUR_PARAMETERS}
+# Where our own runbooks take an instance's id.
+_TAKES = {FLEET_RUNBOOK: None, INSTANCE_RUNBOOK: "InstanceId", BLOG_RUNBOOK: "InstanceId"}
 
 _CAMPAIGN = _Part("a campaign", CampaignDocument)
 _WITHIN = {
@@ -567,12 +543,13 @@ _REQUIRED_HINTS = {
 }
 
 _PATTERN_HINTS = {
-    "campaign": "Use 3 to 48 of a-z, 0-9 and -",
-    "name": "Use 3 to 48 of a-z, 0-9 and -",
+    "campaign": "Use 3 to 48 of a-z, 0-9 and -, with a letter or digit first",
+    "name": "Use 3 to 48 of a-z, 0-9 and -, with a letter or digit first",
     "installOverrideList": "Write s3://bucket/key or https://…, without quotes, blanks or $",
     "snapshotId": "Write a UUID, or leave it out: Patchtide makes one per wave",
     "runbookParameters": "Write the parameter's name as the runbook declares it",
-    "runbook": "Write the name of a runbook of the hub's account, 3 to 128 of letters, digits, _ - and .; in notify, an https:// link",
+    "runbook": "Write a runbook's name, 3 to 128 of letters, digits, _ - and ., or the ARN of one shared with the hub; "
+    "in notify, an https:// link",
     "runbookVersion": "Write $DEFAULT, $LATEST or a number",
     "targetParameterName": "Write the runbook's parameter that takes the instance id, e.g. InstanceId",
     "executionRoleName": "Write the role's name, not its ARN",
@@ -766,11 +743,29 @@ def _target_sizes(draft: CampaignDocument) -> Iterator[Problem]:
 
 
 def _parameters(draft: CampaignDocument) -> Iterator[Problem]:
-    """What the service sets itself is not for an item to set: it is what keeps a run inside its window and its targets."""
-    for name in draft.runbook_parameters:
-        if name in OUR_PARAMETERS or name == _target_parameter(draft):
-            path = f"runbookParameters.{name}"
-            yield Problem(path, "reserved", f"{name} is set by Patchtide", OUR_PARAMETERS.get(name, "Use targets"))
+    """What the service sets itself is not for an item to set: it is what keeps a run inside its window and its targets. Nor is
+    what reads like it: a runbook of people's own may spell the same in another way."""
+    target = _fold(_target_parameter(draft) or "")
+    for name, values in draft.runbook_parameters.items():
+        if (ours := _RESERVED.get(_fold(name))) or _fold(name) == target:
+            hint = OUR_PARAMETERS[ours] if ours else "Use targets"
+            yield Problem(f"runbookParameters.{name}", "reserved", f"{name} is set by Patchtide", hint, values)
+
+
+def _target_names(draft: CampaignDocument) -> Iterator[Problem]:
+    """Automation puts an instance's id into the target parameter. In any other it would say who is patched, until when or as whom,
+    and leave the instance to the item."""
+    name = draft.target_parameter_name
+    if name is None:
+        return
+    if ours := _RESERVED.get(_fold(name)):
+        hint = f"Write the parameter that takes the instance's id. {OUR_PARAMETERS[ours]}"
+        yield Problem("targetParameterName", "reserved", f"{name} is set by Patchtide", hint, name)
+    elif draft.runbook in _TAKES and name != _TAKES[draft.runbook]:
+        takes = _TAKES[draft.runbook]
+        message = f"{name} is not where {draft.runbook} takes an instance's id"
+        hint = f"Write {takes}, or leave it out" if takes else "Leave it out: this runbook finds the instances itself"
+        yield Problem("targetParameterName", "target-parameter", message, hint, name)
 
 
 def _wave_order(draft: CampaignDocument) -> Iterator[Problem]:
@@ -851,6 +846,7 @@ _TOGETHER: tuple[tuple[tuple[str, ...], Rule], ...] = (
     (("targets", "waves", "runbook", "target_parameter_name"), _target_numbers),
     (("targets", "waves"), _target_sizes),
     (("runbook", "target_parameter_name", "runbook_parameters"), _parameters),
+    (("runbook", "target_parameter_name"), _target_names),
     (("waves", "schedule_offset"), _wave_order),
     (("waves", "accounts", "regions"), _wave_places),
     (("waves", "schedule_offset", "duration", "cutoff"), _bake_times),
@@ -858,9 +854,7 @@ _TOGETHER: tuple[tuple[tuple[str, ...], Rule], ...] = (
 
 
 def _target_parameter(draft: CampaignDocument) -> str | None:
-    if draft.target_parameter_name or draft.runbook not in (INSTANCE_RUNBOOK, BLOG_RUNBOOK):
-        return draft.target_parameter_name
-    return "InstanceId"
+    return draft.target_parameter_name or _TAKES.get(draft.runbook)
 
 
 def _schedule(draft: CampaignDocument) -> Schedule:

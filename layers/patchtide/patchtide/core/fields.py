@@ -28,8 +28,11 @@ MAX_PARAMETERS = 200  # botocore's AutomationParameterMap
 MAX_EXPRESSION = 256  # botocore's ScheduleExpression of EventBridge Scheduler
 DAYS = (date(1970, 1, 1), date(2199, 12, 31))  # the years AWS's cron knows
 
-# Braces would be read by SSM as parameters; a lone half of a surrogate pair can be stored nowhere.
-FORBIDDEN = re.compile(r"[{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Braces would be read by SSM as parameters; a lone half of a surrogate pair can be stored nowhere; and what turns text around or
+# does not show makes people approve something else than they read.
+FORBIDDEN = re.compile(
+    r"[{}\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
+)
 
 # Where AWS has Regions, as far as this version knows: a name that is not here is questioned, not refused.
 REGIONS = (
@@ -76,7 +79,7 @@ def _clean(text: str) -> str:
         raise _wrong(
             "characters",
             f"{shown(text)} contains {found[0]!r}",
-            "Remove it: braces and control characters are not allowed",
+            "Remove it: braces, control characters and invisible ones are not allowed",
         )
     return text
 
@@ -184,6 +187,8 @@ def _target_values(key: object, written: Sequence[object]) -> tuple[str, ...]:
     if not all(values) or not 1 <= len(values) <= MAX_VALUES:
         empty = "an empty value" if values and not all(values) else f"{len(written)} values"
         raise _wrong("target", f"{shown(key)} has {empty}", f"Give 1 to {MAX_VALUES} values, none of them empty")
+    if _target_key(key) == GROUP_KEY and (bad := [v for v in values if not re.fullmatch(r"[A-Za-z0-9_.-]{1,300}", v)]):
+        raise _wrong("target", f"{shown(bad[0])} is not a resource group's name", "Write its name, not its ARN")
     if _target_key(key) == IDS_KEY and (bad := [v for v in values if not re.fullmatch(r"(i|mi)-[0-9a-f]{8,17}", v)]):
         raise _wrong("target", f"{shown(bad[0])} is not an instance id", "Write ids as AWS does, i-… or mi-…")
     return tuple(values)
@@ -278,7 +283,8 @@ def _freeze_file(key: str) -> str:
     return key
 
 
-CALENDAR = r"(arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/)?[a-zA-Z0-9_.-]{3,128}"
+DOCUMENT = r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:document/"
+CALENDAR = rf"({DOCUMENT})?[a-zA-Z0-9_.-]{{3,128}}"
 
 
 def _calendar(value: object) -> str:
@@ -352,7 +358,9 @@ Span = Annotated[timedelta, BeforeValidator(_span, json_schema_input_type=_SpanT
 Concurrency = Annotated[str, BeforeValidator(_limit(1, CONCURRENCY), json_schema_input_type=_ConcurrencyText)]
 Errors = Annotated[str, BeforeValidator(_limit(0, ERRORS), json_schema_input_type=_ErrorsText)]
 Percent = Annotated[float, BeforeValidator(_percent, json_schema_input_type=_PercentText)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{3,48}$")]
+# A name stands in commands that people are told to type, and in cells of spreadsheets: one that begins with - would be an option
+# there, and a formula here.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,47}$")]
 Expression = Annotated[
     str,
     AfterValidator(_expression),
@@ -404,7 +412,9 @@ FreezeText = Annotated[
 Calendar = Annotated[str, BeforeValidator(_calendar, json_schema_input_type=_CalendarText)]
 AlarmName = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_clean)]
 
-RunbookName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_\-.]{3,128}$")]
+# By ARN where another account shares it. AWS takes 128 characters of either, and the longest ARN has 56 before its name.
+RUNBOOK = rf"({DOCUMENT}[a-zA-Z0-9_\-.]{{3,72}}|[a-zA-Z0-9_\-.]{{3,128}})"
+RunbookName = Annotated[str, StringConstraints(pattern=rf"^{RUNBOOK}$")]
 _VersionText = Annotated[str, StringConstraints(pattern=r"^(\$LATEST|\$DEFAULT|[1-9][0-9]{0,8})$")]
 RunbookVersion = Annotated[
     _VersionText, BeforeValidator(_version, json_schema_input_type=_VersionText | Annotated[int, Field(ge=1)])

@@ -19,6 +19,7 @@ from patchtide.core.history import Point
 from patchtide.core.location import Location
 from patchtide.core.orders import Answered, Order
 from patchtide.core.outcome import Cause, Instance, Patch, Result
+from patchtide.core.override import Override
 from patchtide.core.pause import Pause
 from patchtide.core.registration import Registration
 from patchtide.core.roster import Ended, Holds, Inquiry, LocationRun, LocationState
@@ -335,6 +336,13 @@ class FreezeFiles(Protocol):
 
     def text(self, key: str) -> str:
         """The file's text."""
+
+
+class Overrides(Protocol):
+    """Override lists in the stack's bucket."""
+
+    def digest(self, override: Override) -> str:
+        """The SHA-256 of the list as it is now."""
 
 
 class Alarms(Protocol):

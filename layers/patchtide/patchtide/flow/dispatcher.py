@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from patchtide.core.bounds import NOT_ALLOWED, Bounds, beyond
 from patchtide.core.campaign import Campaign, Wave
 from patchtide.core.closures import Opening, closes_after
 from patchtide.core.commands import (
@@ -56,6 +57,7 @@ from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.permits import (
     Guards,
     at_opening,
+    authentic,
     before_opening,
     in_window,
     look_at_alarms,
@@ -83,6 +85,7 @@ class Dispatcher:
     slots: Slots
     guards: Guards
     hub: Hub
+    bounds: Bounds
     other_approver: bool
     now: Now
 
@@ -173,12 +176,25 @@ def _prepare(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
         yield closed
         return
     try:
-        runbook = at.automation.runbook(spec.runbook)
+        runbook = _within_bounds(spec, at)
         locations = _again(run, wave, at) if wave.source else _locations(spec, spec.wave(wave_name), at)
     except Refused as refused:
         yield Unpreparable(wave_name, str(refused))
         return
     yield _listed(run, wave_name, locations, runbook, at)
+
+
+def _within_bounds(spec: Campaign, at: Dispatcher) -> RunbookFacts:
+    """What AWS knows of the runbook. Raises Refused where the stack does not allow what the campaign asks for: it may have been
+    taken when more was allowed, and of some things only AWS knows what is in them."""
+    if problems := beyond(spec, at.bounds):
+        raise Refused("prepare it", NOT_ALLOWED, " | ".join(map(str, problems)))
+    runbook = at.automation.runbook(spec.runbook)
+    if another := at.bounds.another(spec.runbook.name, runbook.hash):
+        raise Refused("prepare it", NOT_ALLOWED, another)
+    if not (verdict := authentic(spec, at.guards)):
+        raise (Refused if verdict.answer == "no" else Busy)("prepare it", "OverrideList", verdict.reason)
+    return runbook
 
 
 def _listed(run: Run, wave: str, locations: Mapping[Location, str], runbook: RunbookFacts, at: Dispatcher) -> Listed:

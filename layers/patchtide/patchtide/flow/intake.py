@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from patchtide.core import alerts
-from patchtide.core.document import SERVICE_FIELDS, Reading, read
+from patchtide.core.bounds import Bounds, beyond
 from patchtide.core.errors import Overtaken, Refused
 from patchtide.core.orders import Order
 from patchtide.core.problem import Problem
+from patchtide.core.reading import SERVICE_FIELDS, Reading
 from patchtide.core.registration import Registration, accept, digest, retired
 from patchtide.flow.cloud import Alerts, Items, Now, Registry, Runs
 from patchtide.flow.each import LASTS, TickFailed, each
@@ -29,6 +30,7 @@ class Intake:
     runs: Runs
     alerts: Alerts
     default_regions: tuple[str, ...]
+    bounds: Bounds
     now: Now
 
 
@@ -105,8 +107,12 @@ def _replace_waiting(held: Registration, at: Intake) -> None:
 
 
 def _read(written: Mapping[str, object], at: Intake) -> Reading:
+    from patchtide.core.document import read  # with the validator: most items that are looked at are as they were
+
     try:
-        return read(written, default_regions=at.default_regions, now=at.now())
+        reading = read(written, default_regions=at.default_regions, now=at.now())
+        problems = beyond(reading.campaign, at.bounds) if reading.campaign else ()
+        return Reading(None, problems) if problems else reading
     except Exception as error:  # whatever a document does to the validator, its author must hear of it
         logger.exception("a document could not be read")
         return Reading(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import Campaign
@@ -15,10 +16,11 @@ from patchtide.core.closures import FARTHEST, Opening, Span, frozen_spans, next_
 from patchtide.core.errors import Busy, CloudError, Refused
 from patchtide.core.gate import YES, Verdict
 from patchtide.core.ical import closed_spans
+from patchtide.core.override import named
 from patchtide.core.registration import Registration
 from patchtide.core.run import Run, WaveRun, begun, last_start
 from patchtide.core.seen import AlarmsSeen, Barred, Permitted, Postponed, Seen
-from patchtide.flow.cloud import Alarms, Automation, Calendars, FreezeFiles, Now, Registry, Switch
+from patchtide.flow.cloud import Alarms, Automation, Calendars, FreezeFiles, Now, Overrides, Registry, Switch
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Guards:
     switch: Switch
     calendars: Calendars
     files: FreezeFiles
+    overrides: Overrides
     alarms: Alarms
     automation: Automation
     now: Now
@@ -43,6 +46,7 @@ def permitted(run: Run, wave: WaveRun, spec: Campaign, at: Guards) -> Verdict:
         and barred(run, spec, at)
         and quiet(run, wave, at)
         and unchanged(run, spec, at)
+        and authentic(spec, at)
     )
 
 
@@ -94,6 +98,21 @@ def unchanged(run: Run, spec: Campaign, at: Guards) -> Verdict:
         return Verdict("wait", f"whether the runbook changed could not be read: {error.message}")
     changed = run.changed_runbook(found)
     return Verdict("no", changed) if changed else YES
+
+
+def authentic(spec: Campaign, at: Guards) -> Verdict:
+    """Whether the override list still is what its name says. Instances read it by that name, and install what is in it."""
+    override = named(spec.install_override_list)
+    if override is None:
+        return YES
+    try:
+        digest = at.overrides.digest(override)
+    except CloudError as error:
+        answer: Literal["no", "wait"] = "no" if isinstance(error, Refused) else "wait"
+        return Verdict(answer, f"the override list could not be read: {error.message}")
+    if digest == override.digest:
+        return YES
+    return Verdict("no", f"{override.key} is not the list that its name says: its SHA-256 is {digest}")
 
 
 def quiet(run: Run, wave: WaveRun, at: Guards) -> Verdict:

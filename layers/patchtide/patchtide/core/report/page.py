@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from patchtide.core.campaign import Campaign
 from patchtide.core.causes import FIXES
 from patchtide.core.compliance import spoken
@@ -144,6 +142,12 @@ def write(into: TextIO, page: Page) -> None:
 @cache
 def _template() -> Any:
     here = Path(__file__).parent
+    from jinja2 import (  # last of a report, when all else of it is written
+        Environment,
+        FileSystemLoader,
+        StrictUndefined,
+    )
+
     made = Environment(
         loader=FileSystemLoader(here), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
