@@ -272,18 +272,18 @@ def package(bench: Bench) -> Figure:
         everything = [path for part in ("PatchtideLayer", "DependenciesLayer") for path in files(built / part)]
         ours = [path for path in everything if path not in sdk]
         function = max(size for name, size in sizes.items() if name.endswith("Function"))
-        weighed, zipped = _bytes(ours) + function, _zipped(ours)
+        weighed = _bytes(ours) + function
         return Figure(
             "packageMiB",
             "MiB that a function brings along, besides the SDK",
-            "unzipped bytes of both layers and the largest function as `sam build` makes them, without the SDK's own "
-            f"({', '.join(SDK)})",
-            weighed / MIB,
+            "bytes of both layers and the largest function, as `sam build` makes them and `sam deploy` uploads them (zipped), "
+            f"without the SDK's own ({', '.join(SDK)})",
+            (_zipped(ours) + function) / MIB,
             Target("most", 8),
-            Control("the SDK counted as well", (_bytes(everything) + function) / MIB),
+            Control("the same unzipped, with the SDK", (_bytes(everything) + function) / MIB),
             None,
             {
-                "zippedMiB": zipped / MIB,
+                "unzippedMiB": weighed / MIB,
                 "patchtideMiB": sizes["PatchtideLayer"] / MIB,
                 "unzippedWithTheSdkMiB": (_bytes(everything) + function) / MIB,
                 "lambdaTakesMiB": 250,

@@ -62,7 +62,7 @@ RECEIVES = 5  # of a message, until it is a dead letter
 STREAM_TRIES = 11
 
 # What only reads. A reply of these that is lost has lost nothing.
-READS = ("get_", "describe_", "list_", "query", "scan", "assume_role")
+READS = ("get_", "batch_get_", "describe_", "list_", "query", "scan", "assume_role")
 
 
 @dataclass(frozen=True)

@@ -236,3 +236,17 @@ def test_the_digest_is_of_what_is_done_and_of_whom() -> None:
     assert digest(ITEM, "a") == digest(ITEM, "a")
     assert digest(ITEM, "a") != digest(ITEM, "b")
     assert digest(ITEM, "a") != digest(ITEM | {"maxErrors": 3}, "a")
+
+
+def test_planning_compares_no_site_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty thousand locations compared with each other take a function's whole life."""
+
+    def compared(_: object, __: object) -> bool:
+        raise AssertionError("two sites were compared")
+
+    monkeypatch.setattr(Site, "__eq__", compared)
+    places = [Location(f"{account:012}", region) for account in range(300) for region in ("eu-west-1", "eu-west-2")]
+    named = [Site(place, 1, ("i-0123456789abcdef0",), "r") for place in places[:5]]
+    sites = (*named, *(Site(place, 3, roster="r") for place in places[5:]))
+    executions = planned(ITEM | {"locationMaxConcurrency": "100%"}, sites)
+    assert sum(execution.locations for execution in executions) == len(places)

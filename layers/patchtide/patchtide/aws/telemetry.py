@@ -5,9 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_lambda_powertools import Metrics
-from aws_lambda_powertools.metrics import MetricUnit
-
 from patchtide.core.gate import ERRORS
 from patchtide.core.run import Run
 
@@ -19,7 +16,7 @@ class Telemetry:
 
     def ended(self, run: Run) -> None:
         """Note how a run ended: one of its state, and of its campaign how compliant its instances are and how many need a look."""
-        _emit({"state": run.state.value}, {"RunsEnded": (MetricUnit.Count, 1)})
+        _emit({"state": run.state.value}, {"RunsEnded": ("Count", 1)})
         expected = sum(wave.tally.instances for wave in run.waves)
         excepted = sum(wave.tally.excepted for wave in run.waves)
         if expected <= excepted:
@@ -29,14 +26,16 @@ class Telemetry:
         _emit(
             {"campaign": run.campaign},
             {
-                "Compliance": (MetricUnit.Percent, 100 * compliant / (expected - excepted)),
-                "InstancesExpected": (MetricUnit.Count, expected),
-                "InstancesToLookAt": (MetricUnit.Count, bad),
+                "Compliance": ("Percent", 100 * compliant / (expected - excepted)),
+                "InstancesExpected": ("Count", expected),
+                "InstancesToLookAt": ("Count", bad),
             },
         )
 
 
-def _emit(dimensions: Mapping[str, str], values: Mapping[str, tuple[MetricUnit, float]]) -> None:
+def _emit(dimensions: Mapping[str, str], values: Mapping[str, tuple[str, float]]) -> None:
+    from aws_lambda_powertools import Metrics  # few of the poller's minutes end a run
+
     metrics = Metrics(namespace=NAMESPACE, service="patchtide")
     for name, value in dimensions.items():
         metrics.add_dimension(name, value)

@@ -22,6 +22,7 @@ SCRIPT = 2  # seconds of a fence: it compares two times, and Python has to start
 TWICE = 2  # units for each KB of an item, because all that we write are transactions
 INSTANCE_BYTES = 160  # of one instance on a page of those expected
 CALL = 0.06  # seconds until AWS answers, of a function of half a GB
+MAILS, FILES = 3, 7  # a day before, at its start, at its end; and a report
 TICKS = 60  # invocations of dispatcher and poller each that an ordinary run wants
 
 
@@ -70,12 +71,13 @@ def _automation(campaign: Campaign, locations: int, instances: int) -> dict[str,
 
 
 def _record(locations: int, instances: int) -> dict[str, float]:
-    """What is kept of it. A location is written down, frozen, counted, held, ended and put into the trend; each of its pages is
-    its roster, then the location's marker and the counters; and each instance is a row."""
+    """What is kept of it. A location is written down, frozen, counted, held, ended and put into the trend, two of these with their
+    index; each of its pages is its roster, then the location's marker and the counters; and each instance is a row. All of it is
+    read again for the report, and some of it by each tick."""
     pages = _pages(locations, instances)
     roster = math.ceil(instances / pages * INSTANCE_BYTES / 1024) if pages else 0
-    written = locations * 6 + pages * (roster + 2) + instances
-    read = locations * 4 + pages * math.ceil(roster / 4)
+    written = locations * 8 + pages * (roster + 2) + instances + TICKS
+    read = locations * 9 + pages * math.ceil(roster / 4) + TICKS * 3
     return {"dynamodb_write_unit": written * TWICE, "dynamodb_read_unit": read}
 
 
@@ -88,6 +90,8 @@ def _functions(locations: int, instances: int) -> dict[str, float]:
         "lambda_request": asked + 2 * TICKS,
         "lambda_gb_second": (calls + 2 * TICKS * 3) * CALL / 2,
         "sqs_request": locations * 2 / 10 + 2 * asked,
+        "sns_publish": MAILS,
+        "s3_put": FILES,
     }
 
 

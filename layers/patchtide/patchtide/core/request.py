@@ -65,10 +65,14 @@ def plan(work: Work, sites: Iterable[Site]) -> tuple[Execution, ...]:
     """
     sites = sorted(sites, key=lambda site: site.location)
     cap = work.hub.max_in_flight
-    whole = [site for site in sites if not site.ids and not 0 < cap < site.size]
+    whole = [site for site in sites if _is_whole(site, cap)]
     drafts = [draft for some in _within(whole, cap) for draft in _shared(work, some)]
-    drafts += [draft for site in sites if site not in whole for draft in _named(work, site, cap)]
+    drafts += [draft for site in sites if not _is_whole(site, cap) for draft in _named(work, site, cap)]
     return tuple(_execution(work, draft, number) for number, draft in enumerate(drafts, 1))
+
+
+def _is_whole(site: Site, cap: int) -> bool:
+    return not site.ids and not 0 < cap < site.size
 
 
 @frozen
@@ -85,11 +89,13 @@ class _Draft:
 def _within(sites: Iterable[Site], cap: int) -> Iterator[list[Site]]:
     """The sites in groups of at most `cap` instances each, 0 being no limit: what exceeds the stack's cap could never start."""
     group: list[Site] = []
+    size = 0
     for site in sites:
-        if cap and group and sum(one.size for one in group) + site.size > cap:
+        if cap and group and size + site.size > cap:
             yield group
-            group = []
+            group, size = [], 0
         group.append(site)
+        size += site.size
     if group:
         yield group
 
