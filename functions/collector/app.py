@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from patchtide.aws import clients, inquiries
 from patchtide.aws.runs import Registry, Runs
@@ -16,6 +15,9 @@ from patchtide.aws.table import Table
 from patchtide.core.errors import Busy
 from patchtide.flow import records
 from patchtide.flow.collector import Collector, ahead, collect
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 SPARE = 100_000  # milliseconds: with less left no question is begun, for one that meets silence takes as long
 
@@ -27,6 +29,7 @@ def now() -> datetime:
 
 logger = Logger()
 settings = Settings.from_environment()
+clients.read_models("ec2", "ssm")  # now, while Lambda gives a function that is being loaded a whole processor
 table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
 collector = Collector(
     registry=Registry(table),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from patchtide.aws import clients
 from patchtide.aws.automation import Automation
@@ -21,6 +20,9 @@ from patchtide.aws.table import Table
 from patchtide.core.request import Hub
 from patchtide.flow.dispatcher import Dispatcher, dispatch
 from patchtide.flow.permits import Guards
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 def now() -> datetime:

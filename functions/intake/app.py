@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from patchtide.aws import clients
 from patchtide.aws.alerts import Alerts
@@ -16,6 +15,9 @@ from patchtide.aws.settings import Settings
 from patchtide.aws.table import Table
 from patchtide.flow import records
 from patchtide.flow.intake import Intake, sweep, take
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 def now() -> datetime:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from patchtide.aws import clients
 from patchtide.aws.reports import Archive
@@ -15,6 +14,9 @@ from patchtide.aws.settings import Settings
 from patchtide.aws.table import Table
 from patchtide.flow import records
 from patchtide.flow.reporter import Reporter, report
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 def now() -> datetime:
@@ -25,6 +27,7 @@ def now() -> datetime:
 logger = Logger()
 settings = Settings.from_environment()
 table = Table(clients.dynamodb(), settings["RUNS_TABLE"])
+clients.s3()  # every report is written there: made now, while Lambda gives a function that is being loaded a whole processor
 reporter = Reporter(
     registry=Registry(table),
     runs=Runs(table, settings.retention, now),

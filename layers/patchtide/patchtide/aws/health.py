@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ from patchtide.aws.runs import Registry, Runs
 from patchtide.aws.service import Switch
 from patchtide.core.causes import FIXES
 from patchtide.core.errors import CloudError
+from patchtide.core.frozen import frozen
 from patchtide.core.outcome import Cause
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ DEAD_LETTERS = ("CollectorDeadLetters", "ReporterDeadLetters", "IntakeDeadLetter
 State = Literal["ok", "warn", "fail", "unknown"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
     """What was looked at, how it stands, what was seen, and what to do where it does not stand well."""
 
@@ -44,7 +44,7 @@ class Finding:
     fix: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Health:
     """What is looked at. `resource` finds the physical id of one of the stack's resources."""
 

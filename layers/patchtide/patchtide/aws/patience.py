@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from patchtide.core.errors import Busy, PutOff
+from patchtide.core.frozen import frozen
 from patchtide.core.location import Location
 
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(minutes=10)
@@ -31,7 +31,7 @@ SILENT = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@frozen
 class _Spell:
     """Until when somebody is left alone, and for how long that is."""
 

@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -46,6 +46,7 @@ from patchtide.core.alerts import Alert
 from patchtide.core.campaign import Campaign
 from patchtide.core.due import wake_at
 from patchtide.core.errors import Busy, Overtaken, Refused
+from patchtide.core.frozen import frozen
 from patchtide.core.history import Point
 from patchtide.core.location import Location
 from patchtide.core.orders import Answered, Order
@@ -66,7 +67,7 @@ LONGEST_RUN = timedelta(
 _TALLIED = ("resolved", "unreachable", "empty", "set_aside", "collected", "instances", "compliant", "joined")
 
 
-@dataclass(frozen=True)
+@frozen
 class Version:
     """A version of a campaign, who is known to have written it, and when it was taken, as far as that was noted."""
 

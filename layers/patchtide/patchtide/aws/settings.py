@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import timedelta
 
 from patchtide.core.bounds import Bounds
+from patchtide.core.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Settings:
     """A function's environment. A name that a function needs and does not have is a KeyError at its start."""
 

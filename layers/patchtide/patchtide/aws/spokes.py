@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from patchtide.aws.faults import asking
 from patchtide.aws.patience import Patience
 from patchtide.core.campaign import GROUP_KEY, IDS_KEY, Target
 from patchtide.core.evidence import Invocation, PatchState
+from patchtide.core.frozen import frozen
 from patchtide.core.location import Location
 from patchtide.core.outcome import Instance, Patch
 
@@ -41,8 +42,10 @@ STATES = {word.lower(): word for word in AGAINST}
 LIVING = ("pending", "running", "stopping", "stopped")  # terminated instances keep their tags for an hour
 
 
-@dataclass(frozen=True)
+@frozen
 class _Role:
+    """A role that was assumed."""
+
     keys: Mapping[str, str]  # as boto3.client takes them
     expires_at: datetime
 

@@ -2,7 +2,8 @@
 
 `dataclass(frozen=True)` writes the source of seven methods for every class and has it compiled: half a millisecond a class, and
 for all of ours a sixth of a cold start. A value is the same dataclass, for `replace`, `match` and msgspec too, but its methods
-are functions that are there already.
+are functions that are there already. Give each a docstring: for one without, `dataclass` asks `inspect` for a signature, which
+takes as long as thirty others.
 """
 
 from __future__ import annotations

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from patchtide.core.frozen import frozen
 
 
-@dataclass(frozen=True, order=True)
+@frozen
 class Location:
     """One account in one Region."""
 
     account: str
     region: str
+
+    def __lt__(self, other: Location) -> bool:
+        return (self.account, self.region) < (other.account, other.region)
 
     def __str__(self) -> str:
         return f"{self.account}/{self.region}"

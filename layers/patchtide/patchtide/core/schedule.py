@@ -71,6 +71,8 @@ class Schedule:
 
 @frozen
 class _Field:
+    """A field of a cron expression: what it is called, and which numbers and names it takes."""
+
     name: str
     low: int
     high: int

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import CHECKS, IDS_KEY, Target
@@ -16,6 +16,7 @@ from patchtide.core.causes import explain_location
 from patchtide.core.closures import FARTHEST
 from patchtide.core.errors import Busy, CloudError, Overtaken, PutOff, Refused
 from patchtide.core.evidence import Ending, Expectation, Invocation, PatchState, doubt, gone, judge, overwritten
+from patchtide.core.frozen import frozen
 from patchtide.core.outcome import Cause, Instance, Patch, Result
 from patchtide.core.request import expected_snapshot
 from patchtide.core.roster import MAX_PAGES, PAGE, Hold, Holds, Inquiry, LocationRun, LocationState
@@ -31,7 +32,9 @@ from patchtide.core.run import (
     last_start,
 )
 from patchtide.core.states import WaveState
-from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
+
+if TYPE_CHECKING:
+    from patchtide.flow.cloud import Now, Registry, Runs, Spoke, Spokes
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ TRIES = 5
 MAX_TRACED = 10  # of a page: who writes over one instance's evidence writes over its neighbours', too
 
 
-@dataclass(frozen=True)
+@frozen
 class Collector:
     """What the collector works with."""
 
@@ -252,7 +255,7 @@ def _evidence(where: LocationRun, run: Run, at: Collector) -> None:
         logger.warning("%s cannot be read: %s", where.location, refused, extra=about(run))
 
 
-@dataclass(frozen=True)
+@frozen
 class _Rosters:
     """Who is expected at a location, each page read once."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from patchtide.core.bounds import NOT_ALLOWED, Bounds, beyond
 from patchtide.core.campaign import Campaign, Wave
@@ -28,6 +29,7 @@ from patchtide.core.commands import (
     Start,
 )
 from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
+from patchtide.core.frozen import frozen
 from patchtide.core.gate import YES, Verdict
 from patchtide.core.location import Location, grid
 from patchtide.core.opening import after_missed, open_run, replacement, retry
@@ -52,7 +54,6 @@ from patchtide.core.seen import (
     Unpreparable,
 )
 from patchtide.core.states import ExecutionState, RunState
-from patchtide.flow.cloud import Automation, Inquiries, Now, Organization, Registry, Runs, Slots
 from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.permits import (
     Guards,
@@ -67,13 +68,16 @@ from patchtide.flow.permits import (
 )
 from patchtide.flow.step import step
 
+if TYPE_CHECKING:
+    from patchtide.flow.cloud import Automation, Inquiries, Now, Organization, Registry, Runs, Slots
+
 logger = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
 MINE = (Prepare, AskTargets, GiveUpTargets, Plan, Permit, Guard, LookAtAlarms, Start, Find, Release, Reopen)
 
 
-@dataclass(frozen=True)
+@frozen
 class Dispatcher:
     """What the dispatcher works with."""
 

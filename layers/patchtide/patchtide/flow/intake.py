@@ -5,23 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from patchtide.core import alerts
 from patchtide.core.bounds import Bounds, beyond
 from patchtide.core.errors import Overtaken, Refused
+from patchtide.core.frozen import frozen
 from patchtide.core.orders import Order
 from patchtide.core.problem import Problem
 from patchtide.core.reading import SERVICE_FIELDS, Reading
 from patchtide.core.registration import Registration, accept, digest, retired
-from patchtide.flow.cloud import Alerts, Items, Now, Registry, Runs
 from patchtide.flow.each import LASTS, TickFailed, each
+
+if TYPE_CHECKING:
+    from patchtide.flow.cloud import Alerts, Items, Now, Registry, Runs
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@frozen
 class Intake:
     """What intake works with."""
 

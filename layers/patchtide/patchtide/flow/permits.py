@@ -6,24 +6,26 @@ quiet. Planning is not permission, so nothing here is remembered from one start 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo
 
 from patchtide.core.campaign import Campaign
 from patchtide.core.closures import FARTHEST, Opening, Span, frozen_spans, next_open_day, opening_at
 from patchtide.core.errors import Busy, CloudError, Refused
+from patchtide.core.frozen import frozen
 from patchtide.core.gate import YES, Verdict
 from patchtide.core.ical import closed_spans
 from patchtide.core.override import named
 from patchtide.core.registration import Registration
 from patchtide.core.run import Run, WaveRun, begun, last_start
 from patchtide.core.seen import AlarmsSeen, Barred, Permitted, Postponed, Seen
-from patchtide.flow.cloud import Alarms, Automation, Calendars, FreezeFiles, Now, Overrides, Registry, Switch
+
+if TYPE_CHECKING:
+    from patchtide.flow.cloud import Alarms, Automation, Calendars, FreezeFiles, Now, Overrides, Registry, Switch
 
 
-@dataclass(frozen=True)
+@frozen
 class Guards:
     """Whoever may say no. `switched` says whether the due index told of the switch: then a run that is under way reads it, too."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from patchtide.core.advance import TERMINAL
 from patchtide.core.alerts import EXAMPLES, MAX_CAUSES, Briefing, compose, digest, notice, overdue, slice_of, switched
@@ -29,6 +29,7 @@ from patchtide.core.commands import (
 )
 from patchtide.core.errors import Refused
 from patchtide.core.evidence import Ending
+from patchtide.core.frozen import frozen
 from patchtide.core.location import Location
 from patchtide.core.outcome import Cause, Outcome, Result
 from patchtide.core.pause import SERVICE
@@ -48,20 +49,22 @@ from patchtide.core.run import (
 from patchtide.core.seen import Closed, Looked, Missed, OrderTold, Published, Seen, Told
 from patchtide.core.states import ExecutionState
 from patchtide.core.view import LocationStep
-from patchtide.flow.cloud import (
-    Alerts,
-    Automation,
-    Inquiries,
-    Items,
-    Now,
-    Registry,
-    ReportQueue,
-    Runs,
-    Switch,
-    Telemetry,
-)
 from patchtide.flow.each import LASTS, TickFailed, each
 from patchtide.flow.step import step
+
+if TYPE_CHECKING:
+    from patchtide.flow.cloud import (
+        Alerts,
+        Automation,
+        Inquiries,
+        Items,
+        Now,
+        Registry,
+        ReportQueue,
+        Runs,
+        Switch,
+        Telemetry,
+    )
 
 SLICED: tuple[AlertKind, ...] = ("failed", "halted", "incomplete", "stopped")  # that owners of accounts hear of, too
 MAX_ROWS = 2000  # that slices are made of
@@ -71,7 +74,7 @@ NOT_FOUND = "AutomationExecutionNotFoundException"
 MINE = (Look, Stop, Halt, Close, AskEvidence, GiveUpEvidence, Publish, Tell, AnswerOrder, AskReport)
 
 
-@dataclass(frozen=True)
+@frozen
 class Poller:
     """What the poller works with."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from patchtide.core import audit
 from patchtide.core.advance import fold
 from patchtide.core.campaign import Campaign
 from patchtide.core.errors import Busy, Overtaken, Refused
+from patchtide.core.frozen import frozen
 from patchtide.core.history import Point
 from patchtide.core.report import page
 from patchtide.core.report.figures import Figures, Group, differences
@@ -22,7 +22,9 @@ from patchtide.core.run import Run, about
 from patchtide.core.seen import Reported
 from patchtide.core.summary import summary
 from patchtide.core.view import Dossier
-from patchtide.flow.cloud import Archive, Now, Registry, Runs
+
+if TYPE_CHECKING:
+    from patchtide.flow.cloud import Archive, Now, Registry, Runs
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ TREND = 13  # runs: a year of monthly ones, and the same month of the year befor
 TRIES = 5
 
 
-@dataclass(frozen=True)
+@frozen
 class Reporter:
     """What the reporter works with."""
 
@@ -76,7 +78,7 @@ def report(run_id: str, at: Reporter) -> None:
     raise Busy("keep the report", "Overtaken", f"{run_id} changed {TRIES} times meanwhile")
 
 
-@dataclass(frozen=True)
+@frozen
 class Written:
     """A report that was written: the SHA-256 of its manifest, and what should be remembered of it."""
 

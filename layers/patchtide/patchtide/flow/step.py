@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from patchtide.core.advance import fold
 from patchtide.core.commands import Command
@@ -12,7 +13,9 @@ from patchtide.core.due import ask, due
 from patchtide.core.errors import Busy, CloudError, Overtaken, Refused
 from patchtide.core.run import Run, about
 from patchtide.core.seen import Counted, Ordered, Seen
-from patchtide.flow.cloud import Now, Runs
+
+if TYPE_CHECKING:
+    from patchtide.flow.cloud import Now, Runs
 
 logger = logging.getLogger(__name__)
 
