@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ REGION = "eu-west-1"
 ALPHA, BETA = "111122223333", "444455556666"
 RINGS = {"a-1": "0", "b-1": "1", "a-2": "2", "b-2": "2"}
 BOSS = "arn:aws:sts::999900001111:assumed-role/Operators/boss@example.com"
+LIST = b"patches:\n  - id: kernel.x86_64\n    title: kernel.x86_64:4.14.243\n"
+LIST_KEY = f"overrides/{hashlib.sha256(LIST).hexdigest()}.yaml"
 ITEM: Mapping[str, Any] = {
     "campaign": "web",
     "duration": 4,
@@ -101,6 +104,13 @@ class Play:
 
     def put(self, **changes: object) -> None:
         put(self.stack, {name: value for name, value in {**ITEM, **changes}.items() if value is not None})
+
+    def write_list(self, body: bytes = LIST) -> str:
+        """A list of patches is put under the digest of LIST, rightly or not; its URL."""
+        with self.stack.wire.quiet():
+            bucket = self.stack._attribute("ReportsBucket", "")
+            self.stack._client("s3").put_object(Bucket=bucket, Key=LIST_KEY, Body=body)
+        return f"s3://{bucket}/{LIST_KEY}"
 
     def run(self, hours: float) -> None:
         """Time passes, as far as the service has anything to do."""

@@ -70,7 +70,8 @@ def blogs_world() -> Iterator[Play]:
 
 @cache
 def sent() -> tuple[Mapping[str, Any], list[str]]:
-    """The one request that the campaign makes the service send, as it goes over the wire, and who was patched by it."""
+    """The one request that the campaign makes the service send, as it goes over the wire, and who was patched by it. Its list of
+    patches is one that is in this stack's bucket; in the request it has the example's name again."""
     starts: list[Mapping[str, Any]] = []
 
     def note(call: Call) -> None:
@@ -79,10 +80,13 @@ def sent() -> tuple[Mapping[str, Any], list[str]]:
 
     with blogs_world() as play:
         play.stack.wire.after.append(note)
-        put(play.stack, load(EXAMPLE))
+        item = load(EXAMPLE)
+        there, named = play.write_list(), item["installOverrideList"]
+        put(play.stack, {**item, "installOverrideList": there})
         play.run(hours=8)
         (start,) = starts
-        return start, play.patched()
+        assert start["Parameters"]["InstallOverrideList"] == [there]
+        return {**start, "Parameters": {**start["Parameters"], "InstallOverrideList": [named]}}, play.patched()
 
 
 def flat(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,4 +141,5 @@ def test_a_word_of_the_command_line_that_the_campaign_does_not_say_would_be_noti
 
 def test_the_item_in_the_docs_is_the_example() -> None:
     written = [line for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert load(EXAMPLE)["installOverrideList"] == command_line()["Parameters"]["InstallOverrideList"][0]
     assert "```yaml\n" + "\n".join(written) + "\n```" in PAGE

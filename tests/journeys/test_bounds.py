@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -11,22 +10,11 @@ import pytest
 from patchtide.core.run import Run
 from patchtide.core.states import RunState
 from simulator import sample
-from tests.journeys.small import ALPHA, BETA, NOW, REGION, Play, opened, organization
+from tests.journeys.small import ALPHA, BETA, LIST_KEY, NOW, REGION, Play, opened, organization
 
-LIST = b"patches:\n  - id: kernel.x86_64\n    title: kernel.x86_64:4.14.243\n"
-DIGEST = hashlib.sha256(LIST).hexdigest()
-KEY = f"overrides/{DIGEST}.yaml"
 OWN = "Acme-Patch"
 TONIGHT = "at(2026-12-01T20:00:00)"
 EVENING = NOW.replace(hour=20)
-
-
-def write(play: Play, body: bytes = LIST) -> str:
-    """Put the list into the bucket, right or wrong; its URL."""
-    with play.stack.wire.quiet():
-        bucket = play.stack._attribute("ReportsBucket", "")
-        play.stack._client("s3").put_object(Bucket=bucket, Key=KEY, Body=body)
-    return f"s3://{bucket}/{KEY}"
 
 
 def own_runbook(play: Play) -> str:
@@ -113,7 +101,7 @@ def installs(play: Play) -> set[str]:
 
 def test_a_list_that_is_what_its_name_says_is_installed() -> None:
     with opened(speed=20) as play:
-        url = write(play)
+        url = play.write_list()
         play.put(installOverrideList=url)
         play.run(hours=8)
         assert only(play).state is RunState.SUCCEEDED
@@ -123,7 +111,7 @@ def test_a_list_that_is_what_its_name_says_is_installed() -> None:
 
 def test_a_list_by_any_other_url_is_refused_on_the_item() -> None:
     with opened(speed=20) as play:
-        url = write(play)
+        url = play.write_list()
         for number, other in enumerate((url.replace("s3://", "https://"), url.replace("s3://", "s3://x"), "s3://a/b")):
             play.put(campaign=f"web-{number}", installOverrideList=other)
             play.stack.drain()
@@ -133,14 +121,14 @@ def test_a_list_by_any_other_url_is_refused_on_the_item() -> None:
 @pytest.mark.parametrize("there", [b"patches: [{id: backdoor}]", None])
 def test_a_list_that_is_another_or_is_not_there_fails_the_run_before_its_window(there: bytes | None) -> None:
     with opened(speed=20) as play:
-        url = write(play, there or b"")
+        url = play.write_list(there or b"")
         if there is None:
             with play.stack.wire.quiet():
-                play.stack._client("s3").delete_object(Bucket=url.split("/")[2], Key=KEY)
+                play.stack._client("s3").delete_object(Bucket=url.split("/")[2], Key=LIST_KEY)
         play.put(installOverrideList=url, schedule=TONIGHT)
         play.run_to(EVENING - timedelta(minutes=5))
         assert only(play).state is RunState.FAILED
-        assert KEY in reasons(play)
+        assert LIST_KEY in reasons(play)
         assert any(subject.startswith("[patch] FAILED") for subject in play.subjects())
         play.run(hours=8)
         assert play.world.executions_started == 0
@@ -148,18 +136,18 @@ def test_a_list_that_is_another_or_is_not_there_fails_the_run_before_its_window(
 
 def test_a_list_that_was_swapped_after_it_was_looked_at_starts_nothing_until_it_is_put_back() -> None:
     with opened(speed=20) as play:
-        url = write(play)
+        url = play.write_list()
         play.put(installOverrideList=url, schedule=TONIGHT)
         play.run_to(EVENING - timedelta(minutes=5))
         assert only(play).open
-        write(play, b"patches: [{id: backdoor}]")
+        play.write_list(b"patches: [{id: backdoor}]")
         play.run_to(EVENING + timedelta(minutes=30))
         assert play.world.executions_started == 0
         assert "is not the list that its name says" in reasons(play)
         late = [mail for mail in play.mails if "LATE" in mail["Subject"]]
         assert late
         assert "is not the list that its name says" in late[0]["Message"]
-        write(play)
+        play.write_list()
         play.run(hours=6)
         assert only(play).state is RunState.SUCCEEDED
 
@@ -170,10 +158,10 @@ def test_a_list_that_is_swapped_between_two_rings_stops_at_the_second() -> None:
             {"name": "one", "targets": "tag:Ring=0", "gate": {"soak": "60m"}},
             {"name": "two", "targets": "tag:Ring=1"},
         ]
-        play.put(installOverrideList=write(play), schedule=TONIGHT, waves=waves)
+        play.put(installOverrideList=play.write_list(), schedule=TONIGHT, waves=waves)
         play.run_to(EVENING + timedelta(minutes=30))
         assert play.world.executions_started == 1
-        write(play, b"patches: [{id: backdoor}]")
+        play.write_list(b"patches: [{id: backdoor}]")
         play.run(hours=8)
         assert play.world.executions_started == 1
         assert play.patched() == ["a-1"]

@@ -29,7 +29,7 @@ def patched(play: Play) -> Run:
 
 
 def test_it_patches_under_the_policies_of_the_spoke_and_its_own() -> None:
-    with opened() as play:
+    with opened(parameters={"OwnRunbooks": "Acme-Patch"}) as play:
         for account in (ALPHA, BETA):
             deploy(play, account)
         run = patched(play)
@@ -41,7 +41,7 @@ def test_it_patches_under_the_policies_of_the_spoke_and_its_own() -> None:
 
 def test_without_the_document_an_account_says_that_its_role_cannot_be_assumed() -> None:
     """AWS's own words, of a role that is as it should be: docs/deploy.md tells people to look for the document."""
-    with opened() as play:
+    with opened(parameters={"OwnRunbooks": "Acme-Patch"}) as play:
         deploy(play, ALPHA)
         run = patched(play)
         assert run.state is RunState.FAILED
@@ -51,7 +51,7 @@ def test_without_the_document_an_account_says_that_its_role_cannot_be_assumed() 
 
 
 def test_without_what_the_role_needs_an_account_says_so() -> None:
-    with opened() as play:
+    with opened(parameters={"OwnRunbooks": "Acme-Patch"}) as play:
         deploy(play, ALPHA)
         deploy(play, BETA, lent=False)
         run = patched(play)

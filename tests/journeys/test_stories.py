@@ -304,7 +304,7 @@ STORIES: Mapping[str, Story] = {
     "two overlapping campaigns": Story(
         items=[AT_EIGHT | {"targets": "tag:Ring=0,1"}, {"campaign": "other", "schedule": "at(2026-12-01T20:05:00)"}],
         states=["succeeded", "incomplete"],
-        told=["STARTED web", "STARTED other", "EXCLUDED other", "OK web"],
+        told=["STARTED web", "STARTED other", "OK web", "EXCLUDED other"],
         says={"EXCLUDED other": "run web-20261201T2000Z has it"},
         patched=ALL,
         starts=3,

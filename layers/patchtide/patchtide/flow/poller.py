@@ -293,7 +293,9 @@ def _close(run: Run, execution: Execution, at: Poller) -> Iterator[Seen]:
 
 def _ask_evidence(run: Run, wave: str, at: Poller) -> Iterable[Seen]:
     ended = at.runs.locations(run.id, wave, LocationState.ENDED)
-    asked = sorted(one.location for one in ended if one.ended_at is None or asks_evidence(at.now() - one.ended_at))
+    begun = run.wave(wave).started_at  # where all are left to others, it was over before it began
+    since = {one.location: max(filter(None, (one.ended_at, begun)), default=at.now()) for one in ended}
+    asked = sorted(location for location, moment in since.items() if asks_evidence(at.now() - moment))
     at.inquiries.send(Inquiry("evidence", run.id, wave, where.account, where.region) for where in asked)
     return ()
 
