@@ -1,7 +1,8 @@
 """The runs table, on moto's DynamoDB and on that of the in-memory door: what is counted once stays counted once."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from patchtide.aws.service import Slots, Switch
 from patchtide.aws.table import Table
 from patchtide.core.alerts import Alert
 from patchtide.core.document import read
-from patchtide.core.errors import Overtaken, Refused
+from patchtide.core.errors import Busy, Overtaken, Refused
 from patchtide.core.evidence import Ending
 from patchtide.core.location import Location
 from patchtide.core.opening import open_run
@@ -23,7 +24,7 @@ from patchtide.core.orders import Answered, Order
 from patchtide.core.outcome import Cause, Instance, Outcome, Patch, Result
 from patchtide.core.pause import Pause
 from patchtide.core.registration import accept, claimed
-from patchtide.core.roster import Ended, LocationState
+from patchtide.core.roster import Ended, Inquiry, LocationRun, LocationState
 from patchtide.core.run import Execution, Run
 from patchtide.core.states import ExecutionState
 from patchtide.core.tally import Tally
@@ -155,7 +156,7 @@ def test_locations_are_written_down_once_however_often(runs: Runs, run: Run) -> 
     assert runs.add_locations(run.id, "all", dict.fromkeys(many[:120], "")) == 120
     first = runs.location(run.id, "all", many[0])
     assert first
-    runs.out_of_reach(first, Cause.ROLE_DENIED, "no role")
+    runs.out_of_reach([first], Cause.ROLE_DENIED, "no role")
     assert runs.add_locations(run.id, "all", dict.fromkeys(many, "")) == 130
     again = runs.location(run.id, "all", many[0])
     assert again
@@ -333,3 +334,109 @@ def test_patches_are_read_for_the_moment_and_a_version_for_good(runs: Runs, regi
     assert first == second
     assert first is not second  # of a large run they would be a hundred megabytes
     assert Registry(registry.table).spec("dev", 1) is registry.spec("dev", 1)
+
+
+# --- many at once ------------------------------------------------------------------------------------------------------
+
+
+def places(runs: Runs, run: Run, count: int) -> list[LocationRun]:
+    """So many locations of the run, each with one instance that is expected there."""
+    where = [Location(f"{number:012d}", "eu-west-1") for number in range(count)]
+    runs.add_locations(run.id, "all", dict.fromkeys(where, ""))
+    return list(runs.locations(run.id, "all"))
+
+
+def frozen(runs: Runs, run: Run, count: int) -> list[Location]:
+    for at in places(runs, run, count):
+        runs.freeze(at, nodes(1), runs.holds(at.location), SPAN, NOW)
+    return [at.location for at in runs.locations(run.id, "all")]
+
+
+def states(runs: Runs, run: Run) -> Counter[LocationState]:
+    return Counter(at.state for at in runs.locations(run.id, "all"))
+
+
+def test_many_are_given_up_together_and_one_that_answered_after_all_is_not(runs: Runs, run: Run) -> None:
+    silent = places(runs, run, 130)
+    runs.freeze(silent[7], nodes(3), runs.holds(silent[7].location), SPAN, NOW)
+    for _ in range(2):
+        runs.out_of_reach(silent, Cause.UNREADABLE, "nothing was said")
+    assert states(runs, run) == {LocationState.UNREACHABLE: 129, LocationState.RESOLVED: 1}
+    assert runs.load(run.id).tallies == {"all": Tally(resolved=130, unreachable=129, instances=3)}
+
+
+def test_many_end_together_and_each_once_whoever_says_so(runs: Runs, run: Run) -> None:
+    where = frozen(runs, run, 104)
+    runs.end(run.id, "all", {where[3]: Ended(Ending("Failed", "no role"), "its own")}, NOW)
+    for _ in range(2):
+        runs.end(run.id, "all", dict.fromkeys(where, Ended(Ending("Success"), "another")), NOW)
+    assert states(runs, run) == {LocationState.ENDED: 104}
+    at = runs.location(run.id, "all", where[3])
+    assert at
+    assert (at.ending, at.child, at.parts_ended) == (Ending("Failed", "no role"), "its own", (1,))
+
+
+def test_one_that_was_changed_meanwhile_keeps_no_other_from_its_end(
+    runs: Runs, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = frozen(runs, run, 5)
+    read = runs.table.get_all
+
+    def read_then_changed(keys: Iterable[Mapping[str, str]]) -> list[Mapping[str, Any]]:
+        found = list(read(keys))
+        monkeypatch.setattr(runs.table, "get_all", read)
+        runs.end(run.id, "all", {where[2]: Ended(Ending("Failed", "another worker"))}, NOW, 1, 2)
+        return found
+
+    monkeypatch.setattr(runs.table, "get_all", read_then_changed)
+    runs.end(run.id, "all", dict.fromkeys(where, Ended(Ending("Success"))), NOW, 2, 2)
+    ends = {at.location: at.parts_ended for at in runs.locations(run.id, "all")}
+    assert ends == {**dict.fromkeys(where, (2,)), where[2]: (1, 2)}
+
+
+def test_what_is_read_ahead_is_given_out_once_and_never_after(runs: Runs, run: Run, registry: Registry) -> None:
+    where = frozen(runs, run, 2)
+    questions = [Inquiry("evidence", run.id, "all", one.account, one.region) for one in where]
+    with runs.ahead(questions):
+        runs.end(run.id, "all", dict.fromkeys(where, Ended(Ending("Success"))), NOW)
+        old, new = (runs.location(run.id, "all", where[0]) for _ in range(2))
+        assert old and new  # noqa: PT018
+        assert (old.state, new.state) == (LocationState.RESOLVED, LocationState.ENDED)
+        before = runs.load(run.id)
+        runs.save(before.run, replace(before.run, told="said"), NOW)
+        assert runs.load(run.id).run.told == before.run.told
+        assert runs.roster(old, 0) == tuple(nodes(1))
+    left = runs.location(run.id, "all", where[1])
+    assert left
+    assert left.state is LocationState.ENDED
+    assert runs.load(run.id).run.told == "said"
+
+
+def test_what_dynamodb_leaves_out_is_asked_for_again(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [{"pk": "run#1", "sk": f"n#{number}"} for number in range(3)]
+    table.transact("write", [table.put(key) for key in keys])
+    whole: Any = table.client.batch_get_item
+    asked: list[int] = []
+    slept: list[float] = []
+
+    def half(RequestItems: Any) -> Any:  # noqa: N803 - as boto3 has it
+        wanted = RequestItems[table.name]["Keys"]
+        asked.append(len(wanted))
+        some = {table.name: {**RequestItems[table.name], "Keys": wanted[:2]}}
+        rest = {table.name: {**RequestItems[table.name], "Keys": wanted[2:]}} if wanted[2:] else {}
+        return {**whole(RequestItems=some), "UnprocessedKeys": rest}
+
+    monkeypatch.setattr(table.client, "batch_get_item", half)
+    table.sleep = slept.append
+    assert sorted(str(item["sk"]) for item in table.get_all(keys)) == ["n#0", "n#1", "n#2"]
+    assert (asked, len(slept)) == ([3, 1], 1)
+
+
+def test_what_dynamodb_keeps_leaving_out_is_said(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(RequestItems: Any) -> Any:  # noqa: N803 - as boto3 has it
+        return {"Responses": {}, "UnprocessedKeys": RequestItems}
+
+    monkeypatch.setattr(table.client, "batch_get_item", nothing)
+    table.sleep = lambda _: None
+    with pytest.raises(Busy, match="read 1 items: DynamoDB left them out"):
+        list(table.get_all([{"pk": "run#1", "sk": "n"}]))

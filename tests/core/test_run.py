@@ -40,6 +40,7 @@ from patchtide.core.run import (
     Execution,
     Run,
     RunbookFacts,
+    asks_evidence,
     evidence_since,
 )
 from patchtide.core.seen import (
@@ -395,3 +396,8 @@ def test_whatever_is_seen_in_whatever_order_states_only_move_forward(order: list
 def test_terminal_states_have_no_way_out() -> None:
     assert not OVER & set(WAVE_MOVES)
     assert not STOPPED & set(EXECUTION_MOVES)
+
+
+def test_evidence_is_asked_for_when_it_may_be_there_and_seldom_when_it_is_late() -> None:
+    asked = [minute for minute in range(31) if asks_evidence(timedelta(minutes=minute, seconds=20))]
+    assert asked == [1, 2, 4, 7, 10, 15, 20, 25, 30]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simulator import memory
-from simulator.template import ROOT, load
+from simulator.template import ROOT, Template, load
 
 HUB = load(ROOT / "template.yaml")
 RESOURCES: dict[str, dict[str, Any]] = HUB["Resources"]
@@ -179,6 +179,19 @@ def test_a_table_survives_a_mistake(name: str) -> None:
     assert table["Properties"]["SSESpecification"] == {"SSEEnabled": True}
 
 
+@pytest.mark.parametrize("days", [0, 30])
+def test_reports_are_locked_for_as_long_as_people_want_and_what_is_replaced_is_forgotten_in_time(days: int) -> None:
+    template = Template(HUB, "999900001111", "eu-west-1", {"LockReportsDays": str(days)} if days else {})
+    (bucket,) = template.of_type("AWS::S3::Bucket").values()
+    assert bucket.get("ObjectLockEnabled") is (True if days else None)
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": "30"}}}
+    assert bucket.get("ObjectLockConfiguration") == (lock if days else None)
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
+    assert rules["forget-what-was-replaced"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 365}
+    assert not [rule for rule in rules.values() if "ExpirationInDays" in rule]  # a report itself stays
+
+
 def test_the_tables_have_the_keys_and_indexes_that_the_code_asks() -> None:
     campaigns, runs = (RESOURCES[name]["Properties"] for name in ("CampaignsTable", "RunsTable"))
     assert keys(campaigns) == ["campaign"]
@@ -260,7 +273,7 @@ def test_alarms_may_publish_to_the_encrypted_topic() -> None:
 
 def test_parameters_are_few_and_each_is_explained_grouped_and_bounded() -> None:
     groups = HUB["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert len(PARAMETERS) <= 15
+    assert len(PARAMETERS) <= 16
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
     for parameter in PARAMETERS.values():
         assert parameter["Description"].endswith(".")

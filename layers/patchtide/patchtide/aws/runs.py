@@ -360,11 +360,22 @@ class Runs:
         }
         return self.table.put_if(item, "attribute_not_exists(pk) OR changes = :before", {":before": holds.changes})
 
-    def out_of_reach(self, at: LocationRun, cause: Cause, sentence: str) -> None:
-        """Keep that the location cannot be asked, and count it. Once."""
-        found = replace(at, state=LocationState.UNREACHABLE, cause=cause, sentence=sentence[:500])
-        with suppress(Overtaken):
-            self._change(at, found, {"resolved": 1, "unreachable": 1}, [])
+    def out_of_reach(self, places: Sequence[LocationRun], cause: Cause, sentence: str) -> None:
+        """Keep that these locations of a wave cannot be asked, and count them. Once."""
+        for first in range(0, len(places), ACTIONS - 1):  # their counters are one more
+            some = places[first : first + ACTIONS - 1]
+            try:
+                self._out_of_reach(some, cause, sentence)
+            except Overtaken:  # one of them answered after all, or was given up by somebody else
+                for one in some:
+                    with suppress(Overtaken):
+                        self._out_of_reach([one], cause, sentence)
+
+    def _out_of_reach(self, places: Sequence[LocationRun], cause: Cause, sentence: str) -> None:
+        found = [replace(at, state=LocationState.UNREACHABLE, cause=cause, sentence=sentence[:500]) for at in places]
+        moves = [self._moves(before, after) for before, after in zip(places, found, strict=True)]
+        count = self._counts(places[0], {"resolved": len(places), "unreachable": len(places)})
+        self.table.transact(f"{len(places)} locations of {places[0].run} are out of reach", [*moves, count])
 
     def end(
         self,
@@ -555,18 +566,19 @@ class Runs:
         self, before: LocationRun, after: LocationRun, counted: Mapping[str, int], more: Sequence[Mapping[str, Any]]
     ) -> None:
         """A location moves on and is counted, both or neither, if it is still where it was."""
-        actions = [self._moves(before, after), *more]
-        if counted:
-            names = {f"n{number}": name for number, name in enumerate(counted)}
-            actions.append(
-                self.table.update(
-                    {"pk": f"run#{before.run}", "sk": f"run#tally#{before.wave}"},
-                    "ADD " + ", ".join(f"#{short} :{short}" for short in names) + " SET expiresAt = :expires",
-                    {f":{short}": counted[name] for short, name in names.items()} | {":expires": self._expires_at()},
-                    **names,
-                )
-            )
+        count = [self._counts(before, counted)] if counted else []
+        actions = [self._moves(before, after), *more, *count]
         self.table.transact(f"{after.location} of {after.run} becomes {after.state}", actions)
+
+    def _counts(self, at: LocationRun, counted: Mapping[str, int]) -> Mapping[str, Any]:
+        """The wave's counters go up."""
+        names = {f"n{number}": name for number, name in enumerate(counted)}
+        return self.table.update(
+            {"pk": f"run#{at.run}", "sk": f"run#tally#{at.wave}"},
+            "ADD " + ", ".join(f"#{short} :{short}" for short in names) + " SET expiresAt = :expires",
+            {f":{short}": counted[name] for short, name in names.items()} | {":expires": self._expires_at()},
+            **names,
+        )
 
     def _moves(self, before: LocationRun, after: LocationRun) -> Mapping[str, Any]:
         """A location moves on, if it is still where it was."""

@@ -133,8 +133,8 @@ class Runs(Protocol):
         Raises Overtaken when others were held since `holds` was read.
         """
 
-    def out_of_reach(self, at: LocationRun, cause: Cause, sentence: str) -> None:
-        """Keep that the location cannot be asked, and count it. Once."""
+    def out_of_reach(self, places: Sequence[LocationRun], cause: Cause, sentence: str) -> None:
+        """Keep that these locations of a wave cannot be asked, and count them. Once."""
 
     def end(
         self,

@@ -91,11 +91,11 @@ def _targets(where: LocationRun, run: Run, at: Collector) -> None:
     try:
         instances = _matched(where, run, at)
     except Refused as refused:
-        at.runs.out_of_reach(where, *explain_location(refused.code, refused.message))
+        at.runs.out_of_reach([where], *explain_location(refused.code, refused.message))
         return
     if len(instances) > MAX_PAGES * PAGE:
         sentence = f"{len(instances)} targets, {MAX_PAGES * PAGE} is the most in one location"
-        at.runs.out_of_reach(where, Cause.TOO_MANY, sentence)
+        at.runs.out_of_reach([where], Cause.TOO_MANY, sentence)
     else:
         _freeze(where, run, instances, at)
 

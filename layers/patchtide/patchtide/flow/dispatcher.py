@@ -231,8 +231,8 @@ def _ask_targets(run: Run, wave: str, at: Dispatcher) -> Iterable[Seen]:
 
 
 def _give_up(run: Run, wave: str, at: Dispatcher) -> Iterable[Seen]:
-    for waiting in at.runs.locations(run.id, wave, LocationState.EXPECTED):
-        at.runs.out_of_reach(waiting, Cause.UNREADABLE, "it did not answer before the window opened")
+    silent = list(at.runs.locations(run.id, wave, LocationState.EXPECTED))
+    at.runs.out_of_reach(silent, Cause.UNREADABLE, "it did not answer before the window opened")
     return ()
 
 
