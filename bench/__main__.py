@@ -18,12 +18,12 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from bench import calls, prices, store, weight, words, work
+from bench import calls, prices, silence, store, weight, words, work
 from bench.figures import Figure, as_json, said
 from bench.world import FULL, TINY, Bench, Scale
 
 OUT = Path("out/bench.json")
-FAMILIES = (calls, store, words, prices, work, weight)
+FAMILIES = (calls, silence, store, words, prices, work, weight)
 MEASURES: Mapping[str, Callable[[Bench], Figure]] = {
     key: measure for family in FAMILIES for key, measure in family.FIGURES.items()
 }

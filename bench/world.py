@@ -248,6 +248,7 @@ class Scale:
     collected: int = 20  # accounts whose evidence is read against the clock
     rounds: int = 5  # of that
     imports: int = 12  # of each function
+    silent: tuple[int, ...] = (100, 1_000, 10_000)  # accounts with a Region that does not answer
 
 
 FULL = Scale()
@@ -267,6 +268,7 @@ TINY = Scale(
     collected=1,
     rounds=1,
     imports=1,
+    silent=(2, 4),
 )
 
 

@@ -18,6 +18,7 @@ from simulator.memory import Call
 from simulator.protocol import Caller
 
 KEYS = {
+    "callsIntoSilence",
     "callsOverFloor",
     "callsToFreezeOverFloor",
     "callsWholeOverFloor",
