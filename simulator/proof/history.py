@@ -278,6 +278,7 @@ class History:
             if not message.is_question:
                 for one in delivered:
                     self._hand_over([one], "reporter")
+                continue
             questions += delivered
             if len(questions) >= QUESTIONS:
                 self._hand_over(questions[:QUESTIONS], "collector")
