@@ -400,6 +400,7 @@ class Memory:
                     self.max_in_flight,
                 ),
                 bounds=self.bounds,
+                shares=False,
                 other_approver=False,
                 now=self.now,
             )

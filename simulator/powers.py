@@ -310,6 +310,7 @@ _ASKS: Mapping[str, Asks] = {
     "organizations:ListOrganizationalUnitsForParent": _parent("organizations:ListOrganizationalUnitsForParent"),
     "ssm:StartAutomationExecution": _start,
     "ssm:DescribeDocument": _document,
+    "ssm:ModifyDocumentPermission": _document,
     "ssm:GetCalendarState": _calendars,
     **{
         f"ssm:{one}": _execution(f"ssm:{one}")

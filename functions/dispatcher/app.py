@@ -54,6 +54,7 @@ dispatcher = Dispatcher(
     ),
     hub=Hub(settings["ADMINISTRATION_ROLE_ARN"], int(settings["MAX_INSTANCES_IN_FLIGHT"])),
     bounds=settings.bounds,
+    shares=settings["SHARE_OWN_RUNBOOKS"] == "yes",
     other_approver=settings["REQUIRE_OTHER_APPROVER"] == "yes",
     now=now,
 )

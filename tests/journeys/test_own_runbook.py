@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from patchtide.core.run import Run
 from patchtide.core.states import RunState
 from simulator import sample
@@ -10,6 +12,7 @@ from simulator.template import ROOT, Template, load
 from tests.journeys.small import ALPHA, BETA, REGION, Play, opened
 
 TEMPLATE = ROOT / "examples/runbook/template.yaml"
+OWN = {"OwnRunbooks": "Acme-Patch"}
 
 
 def deploy(play: Play, account: str, *, lent: bool = True) -> None:
@@ -29,7 +32,7 @@ def patched(play: Play) -> Run:
 
 
 def test_it_patches_under_the_policies_of_the_spoke_and_its_own() -> None:
-    with opened(parameters={"OwnRunbooks": "Acme-Patch"}) as play:
+    with opened(parameters=OWN) as play:
         for account in (ALPHA, BETA):
             deploy(play, account)
         run = patched(play)
@@ -41,7 +44,7 @@ def test_it_patches_under_the_policies_of_the_spoke_and_its_own() -> None:
 
 def test_without_the_document_an_account_says_that_its_role_cannot_be_assumed() -> None:
     """AWS's own words, of a role that is as it should be: docs/deploy.md tells people to look for the document."""
-    with opened(parameters={"OwnRunbooks": "Acme-Patch"}) as play:
+    with opened(parameters=OWN) as play:
         deploy(play, ALPHA)
         run = patched(play)
         assert run.state is RunState.FAILED
@@ -51,7 +54,7 @@ def test_without_the_document_an_account_says_that_its_role_cannot_be_assumed() 
 
 
 def test_without_what_the_role_needs_an_account_says_so() -> None:
-    with opened(parameters={"OwnRunbooks": "Acme-Patch"}) as play:
+    with opened(parameters=OWN) as play:
         deploy(play, ALPHA)
         deploy(play, BETA, lent=False)
         run = patched(play)
@@ -63,3 +66,39 @@ def untouched(play: Play, run: Run, words: str) -> bool:
     """Whether nothing was sent to the second account's instances, and their rows have these words."""
     rows = [row for row in play.rows(run.id).values() if row["account"] == BETA]
     return len(rows) == 2 and all(row["outcome"] == "notStarted" and words in row["sentence"] for row in rows)
+
+
+def lend_the_hubs(play: Play, account: str) -> None:
+    """The execution role there may start the hub's document, as docs/deploy.md has it."""
+    there = f"arn:aws:ssm:*:{sample.HUB}"
+    resources = [f"{there}:document/Acme-Patch", f"{there}:automation-definition/Acme-Patch:*"]
+    statement = {"Effect": "Allow", "Action": "ssm:StartAutomationExecution", "Resource": resources}
+    deployed = Template(load(TEMPLATE), account, REGION, {"HomeRegion": REGION, "ExecutionRoleName": EXECUTION_ROLE})
+    (policy,) = deployed.of_type("AWS::IAM::RolePolicy").values()
+    play.powers.lend(account, EXECUTION_ROLE, policy["PolicyDocument"])
+    play.powers.lend(account, EXECUTION_ROLE, {"Version": "2012-10-17", "Statement": [statement]})
+
+
+def test_the_hub_shares_its_own_with_the_accounts_of_a_run_if_people_want_that() -> None:
+    with opened(parameters=OWN | {"ShareOwnRunbooks": "yes"}) as play:
+        for account in (ALPHA, BETA):
+            lend_the_hubs(play, account)
+        run = patched(play)
+        assert run.state is RunState.SUCCEEDED
+        assert set(play.outcomes(run.id).values()) == {"compliant"}
+        assert set(play.world.documents.owned(sample.HUB, REGION, "Acme-Patch").shared) == {ALPHA, BETA}
+        assert not play.powers.refused
+        play.prove()
+
+
+def test_where_sharing_is_refused_those_that_see_it_already_are_patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(parameters=OWN | {"ShareOwnRunbooks": "yes"}) as play:
+        lend_the_hubs(play, ALPHA)
+        sample.deploy(play.world, TEMPLATE, sample.HUB, REGION)
+        play.world.documents.owned(sample.HUB, REGION, "Acme-Patch").shared[ALPHA] = "$DEFAULT"
+        monkeypatch.setattr("simulator.documents.MAX_SHARES", 1)
+        play.put(runbook="Acme-Patch", targetParameterName="InstanceId")
+        play.run(hours=8)
+        run = play.runs()[0].run
+        assert play.patched() == ["a-1", "a-2"]
+        assert untouched(play, run, "unable to be assumed")

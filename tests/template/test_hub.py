@@ -37,6 +37,7 @@ ENVIRONMENT = {
         "OWN_RUNBOOKS",
         "REPORTS_BUCKET",
         "REQUIRE_OTHER_APPROVER",
+        "SHARE_OWN_RUNBOOKS",
         "RETENTION_DAYS",
     },
     "poller": {
@@ -273,7 +274,7 @@ def test_alarms_may_publish_to_the_encrypted_topic() -> None:
 
 def test_parameters_are_few_and_each_is_explained_grouped_and_bounded() -> None:
     groups = HUB["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert len(PARAMETERS) <= 16
+    assert len(PARAMETERS) <= 17
     assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
     for parameter in PARAMETERS.values():
         assert parameter["Description"].endswith(".")

@@ -49,6 +49,7 @@ MAY = {
         "ssm:StartAutomationExecution",
         "ssm:AddTagsToResource",
         "ssm:DescribeDocument",
+        "ssm:ModifyDocumentPermission",
         "ssm:DescribeAutomationExecutions",
         "iam:PassRole",
         "organizations:ListAccountsForParent",
@@ -175,7 +176,9 @@ def _within(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    """What is there, an entry that only some parameters bring out among it."""
+    entries = value if isinstance(value, list) else [value]
+    return [one["Fn::If"][1] if isinstance(one, dict) and "Fn::If" in one else one for one in entries]
 
 
 def of_role(name: str) -> Iterator[dict[str, Any]]:
@@ -252,9 +255,10 @@ def test_starting_is_allowed_by_all_three_kinds_of_arn(role: str) -> None:
 # --- runbooks of people's own ------------------------------------------------------------------------------------------
 
 
-def dispatcher(own: str) -> list[dict[str, Any]]:
-    """The dispatcher's statements where these runbooks are given."""
-    template = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1", {"OwnRunbooks": own})
+def dispatcher(own: str, share: str = "no") -> list[dict[str, Any]]:
+    """The dispatcher's statements where these runbooks are given, and shared or not."""
+    parameters = {"OwnRunbooks": own, "ShareOwnRunbooks": share}
+    template = Template(load(ROOT / "template.yaml"), "999900001111", "eu-west-1", parameters)
     found: list[dict[str, Any]] = template.of_type("AWS::IAM::Role")["DispatcherRole"]["Policies"][0]["PolicyDocument"][
         "Statement"
     ]
@@ -268,6 +272,13 @@ def usable(own: str) -> set[str]:
     return {
         arn.removeprefix("arn:aws:ssm:eu-west-1:999900001111:") for arn in used["Resource"] if "Patchtide-" not in arn
     }
+
+
+def test_runbooks_are_shared_only_where_people_want_that() -> None:
+    assert "ssm:ModifyDocumentPermission" not in str(dispatcher("Acme-Patch"))
+    sharing = [one for one in dispatcher("Acme-Patch", "yes") if "ssm:ModifyDocumentPermission" in one["Action"]]
+    assert [one["Sid"] for one in sharing] == ["LookAtOwnRunbooksAndStartThem"]
+    assert "ssm:ModifyDocumentPermission" not in str(dispatcher("", "yes"))
 
 
 def test_without_runbooks_of_ones_own_there_is_no_statement_and_no_wildcard() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -34,6 +34,7 @@ OVER = frozenset(
         "Exited",
     }
 )
+SHARED_AT_ONCE = 20  # ModifyDocumentPermissionRequest.AccountIdsToAdd
 _UUID = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 
 
@@ -55,6 +56,16 @@ class Automation:
         names = tuple(parameter["Name"] for parameter in document.get("Parameters", []) if "Name" in parameter)
         version = document.get("DocumentVersion", runbook.version)
         return RunbookFacts(version, document.get("Hash", ""), names)
+
+    def share(self, runbook: str, accounts: Iterable[str]) -> None:
+        """Have these accounts see a runbook of the hub's, in its Region. Whoever sees it already still does. Raises Refused where
+        AWS will not, as beyond a thousand accounts."""
+        waiting = sorted(accounts)
+        for first in range(0, len(waiting), SHARED_AT_ONCE):
+            with asking(f"share {runbook}"):
+                self.client.modify_document_permission(
+                    Name=runbook, PermissionType="Share", AccountIdsToAdd=waiting[first : first + SHARED_AT_ONCE]
+                )
 
     def start(self, request: str) -> str:
         """The id of the execution that the rendered request started, now or when it was sent before."""

@@ -212,6 +212,9 @@ class Automation(Protocol):
     def runbook(self, runbook: Runbook) -> RunbookFacts:
         """What AWS knows of the runbook."""
 
+    def share(self, runbook: str, accounts: Iterable[str]) -> None:
+        """Have these accounts see a runbook of the hub's. Whoever sees it already still does."""
+
     def start(self, request: str) -> str:
         """The id of the execution that the rendered request started, now or when it was sent before."""
 

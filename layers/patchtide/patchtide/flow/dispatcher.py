@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from patchtide.core.bounds import NOT_ALLOWED, Bounds, beyond
+from patchtide.core.bounds import NOT_ALLOWED, OURS, Bounds, beyond
 from patchtide.core.campaign import Campaign, Wave
 from patchtide.core.closures import Opening, closes_after
 from patchtide.core.commands import (
@@ -90,6 +90,7 @@ class Dispatcher:
     guards: Guards
     hub: Hub
     bounds: Bounds
+    shares: bool
     other_approver: bool
     now: Now
 
@@ -185,7 +186,18 @@ def _prepare(run: Run, wave_name: str, at: Dispatcher) -> Iterator[Seen]:
     except Refused as refused:
         yield Unpreparable(wave_name, str(refused))
         return
+    if at.shares and spec.runbook.name not in OURS and not spec.runbook.name.startswith("arn:"):
+        _share(run, spec.runbook.name, {where.account for where in locations}, at)
     yield _listed(run, wave_name, locations, runbook, at)
+
+
+def _share(run: Run, runbook: str, accounts: Iterable[str], at: Dispatcher) -> None:
+    """Have the accounts see the hub's runbook, those that joined since the last run too. Where that is refused, the accounts that
+    see it already are patched, and the others tell that they do not."""
+    try:
+        at.automation.share(runbook, accounts)
+    except Refused as refused:
+        logger.warning("%s: %s", run.id, refused, extra=about(run))
 
 
 def _within_bounds(spec: Campaign, at: Dispatcher) -> RunbookFacts:
