@@ -128,8 +128,7 @@ def _names(stack: str) -> dict[str, str]:
 def physical(stack: str, resource: str) -> str:
     """What AWS calls one of the stack's resources, its name, URL or ARN: as the environment says (PATCHTIDE_RUNS_TABLE for RunsTable),
     or else CloudFormation."""
-    variable = "PATCHTIDE" + re.sub(r"([A-Z])", r"_\1", resource).upper()
-    if said := os.environ.get(variable):
+    if said := _said(resource):
         return said
     import boto3
 
@@ -138,3 +137,21 @@ def physical(stack: str, resource: str) -> str:
     with asking(f"find {resource} of the stack {stack}"):
         found = boto3.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=resource)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def parameter(stack: str, name: str) -> str:
+    """The value of one of the stack's parameters: as the environment says (PATCHTIDE_OWN_RUNBOOKS for OwnRunbooks), or else
+    CloudFormation. Empty where it has none."""
+    if (said := _said(name)) is not None:
+        return said
+    import boto3
+
+    from patchtide.aws.faults import asking
+
+    with asking(f"read the parameters of the stack {stack}"):
+        (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return next((one["ParameterValue"] for one in found.get("Parameters", []) if one["ParameterKey"] == name), "")
+
+
+def _said(name: str) -> str | None:
+    return os.environ.get("PATCHTIDE" + re.sub(r"([A-Z])", r"_\1", name).upper())

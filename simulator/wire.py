@@ -243,7 +243,19 @@ def _client_name(service_id: str) -> str:
 def _client_names() -> dict[str, str]:
     loader = Loader()
     ours = ("ssm", "sts", "organizations", "resourcegroupstaggingapi", "resource-groups", "ec2", "elbv2")
-    others = ("dynamodb", "dynamodbstreams", "sqs", "sns", "s3", "lambda", "events", "scheduler", "cloudwatch", "logs")
+    others = (
+        "dynamodb",
+        "dynamodbstreams",
+        "sqs",
+        "sns",
+        "s3",
+        "lambda",
+        "events",
+        "scheduler",
+        "cloudwatch",
+        "logs",
+        "kms",
+    )
     return {
         loader.load_service_model(name, "service-2")["metadata"]["serviceId"].lower().replace(" ", "-"): name
         for name in (*ours, *others)

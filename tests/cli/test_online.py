@@ -4,10 +4,11 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
 from typer.testing import CliRunner
 
@@ -16,7 +17,7 @@ from patchtide.aws import clients
 from patchtide.aws.items import Items
 from patchtide.aws.runs import Registry
 from simulator.fleet import Behaviour
-from tests.journeys.small import Play, opened
+from tests.journeys.small import ALPHA, REGION, Play, opened
 
 runner = CliRunner()
 QUEUES = ("Collector", "Reporter", "Intake", "Tick")
@@ -35,6 +36,8 @@ maxConcurrency: 50%
 def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
     monkeypatch.setenv("PATCHTIDE_CAMPAIGNS_TABLE", "CampaignsTable")
     monkeypatch.setenv("PATCHTIDE_RUNS_TABLE", "RunsTable")
+    monkeypatch.setenv("PATCHTIDE_OWN_RUNBOOKS", "")
+    monkeypatch.setenv("PATCHTIDE_ALERTS_KEY", "11111111-2222-3333-4444-555555555555")
     with opened() as found:
         for name in ("AlertsTopic", "AlarmsTopic", "ReportsBucket", *(f"{one}DeadLetters" for one in QUEUES)):
             variable = "PATCHTIDE" + re.sub("([A-Z])", r"_\1", name).upper()
@@ -42,8 +45,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Play]:
         yield found
 
 
-def call(*arguments: str, code: int = 0) -> str:
-    result = runner.invoke(app, list(arguments))
+def call(*arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> str:
+    result = runner.invoke(app, list(arguments), env=env)
     assert result.exit_code == code, result.output
     return result.stdout
 
@@ -513,6 +516,69 @@ def test_the_doctor_finds_what_keeps_people_from_being_told_and_accounts_from_be
     assert by_what["campaign"]["fix"] == "patchtide campaign show wrong"
     assert by_what["alarms"]["state"] == "fail"  # the small world has none
     assert "fail" in call("doctor", code=1)
+
+
+def looked_at(*environment: tuple[str, str]) -> dict[str, dict[str, str]]:
+    """What the doctor finds of each thing, where the stack has these resources and parameters."""
+    found = json.loads(call("doctor", "--output", "json", code=1, env=dict(environment)))
+    return {one["what"]: one for one in found}
+
+
+def test_the_doctor_looks_at_the_key_without_which_nobody_is_told(play: Play) -> None:
+    with play.stack.wire.quiet():
+        kms = play.stack._client("kms")
+        key = kms.create_key(Description="alerts")["KeyMetadata"]["KeyId"]
+    environment = ("PATCHTIDE_ALERTS_KEY", key)
+    assert looked_at(environment)["key"]["state"] == "ok"
+    with play.stack.wire.quiet():
+        kms.disable_key(KeyId=key)
+    wrong = looked_at(environment)["key"]
+    assert (wrong["state"], wrong["said"]) == ("fail", f"{key} is Disabled")
+    assert "no alert can be published" in wrong["fix"]
+
+
+def test_the_doctor_looks_at_runbooks_of_ones_own_and_at_who_sees_them(play: Play) -> None:
+    documents = play.world.documents
+    ours = documents.owned(play.world.organization.hub, REGION, "Patchtide-PatchFleet").version(None)
+    made = documents.create(
+        play.world.organization.hub,
+        REGION,
+        {"Name": "Acme-Patch", "Content": ours.content, "DocumentType": "Automation", "DocumentFormat": "JSON"},
+    )
+    hash_ = made.version(None).hash
+    for own, state, said in (
+        ("Acme-Patch", "ok", "version 1, not shared: each account and Region needs its own"),
+        (f"Acme-Patch@{hash_}", "ok", "version 1, not shared: each account and Region needs its own"),
+        (f"Acme-Patch@{'0' * 64}", "fail", f"its hash is {hash_}, OwnRunbooks allows {'0' * 64}"),
+    ):
+        found = looked_at(("PATCHTIDE_OWN_RUNBOOKS", own))["Acme-Patch"]
+        assert (found["state"], found["said"]) == (state, said)
+    made.shared[ALPHA] = "$DEFAULT"
+    seen = looked_at(("PATCHTIDE_OWN_RUNBOOKS", "Acme-Patch"))
+    assert seen["Acme-Patch"]["said"] == "version 1, shared with 1 accounts"
+    assert looked_at(("PATCHTIDE_OWN_RUNBOOKS", "Acme-Gone"))["own runbooks"]["state"] == "unknown"
+
+
+@pytest.mark.parametrize(("quota", "state"), [(100, "ok"), (1, "warn")])
+def test_the_doctor_says_how_much_of_the_quota_of_automations_is_used(
+    play: Play, monkeypatch: pytest.MonkeyPatch, quota: int, state: str
+) -> None:
+    play.put()
+    play.run(hours=0.2)
+    asked: list[dict[str, str]] = []
+
+    class Quotas:
+        def get_service_quota(self, **params: str) -> dict[str, dict[str, float]]:
+            asked.append(params)
+            return {"Quota": {"Value": float(quota)}}
+
+    whole = boto3.client
+    monkeypatch.setattr(
+        "boto3.client", lambda name, **more: Quotas() if name == "service-quotas" else whole(name, **more)
+    )
+    found = looked_at()["quota"]
+    assert (found["state"], found["said"]) == (state, f"1 of {quota} automations are under way here")
+    assert asked == [{"ServiceCode": "ssm", "QuotaCode": "L-09101E66"}]
 
 
 def test_a_sample_message_reaches_whoever_is_subscribed_and_says_that_it_is_a_test(play: Play) -> None:

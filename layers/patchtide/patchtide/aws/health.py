@@ -18,10 +18,12 @@ from patchtide.core.frozen import frozen
 from patchtide.core.outcome import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_kms import KMSClient
     from types_boto3_s3 import S3Client
+    from types_boto3_service_quotas import ServiceQuotasClient
     from types_boto3_sns import SNSClient
     from types_boto3_sqs import SQSClient
     from types_boto3_ssm import SSMClient
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 SKEW = timedelta(seconds=60)
 RUNBOOKS = ("Patchtide-PatchFleet", "Patchtide-PatchInstance", "Automation-RunPatchBaseline")
+CONCURRENT_AUTOMATIONS = "L-09101E66"  # the quota's code: concurrently executing automations of an account and Region
+SEEN_AT_ONCE = 20  # accounts that one answer names of those a document is shared with
 TOPICS = ("AlertsTopic", "AlarmsTopic")
 DEAD_LETTERS = ("CollectorDeadLetters", "ReporterDeadLetters", "IntakeDeadLetters", "TickDeadLetters")
 State = Literal["ok", "warn", "fail", "unknown"]
@@ -54,6 +58,9 @@ class Health:
     sqs: SQSClient
     s3: S3Client
     cloudwatch: CloudWatchClient
+    kms: KMSClient
+    quotas: ServiceQuotasClient
+    own_runbooks: Callable[[], Iterable[str]]
     items: Items
     registry: Registry
     runs: Runs
@@ -78,7 +85,10 @@ class Health:
             ("dead letters", self._letters),
             ("subscriptions", self._subscriptions),
             ("runbooks", self._runbooks),
+            ("own runbooks", self._own_runbooks),
             ("bucket", self._bucket),
+            ("key", self._key),
+            ("quota", self._quota),
             ("campaigns", self._campaigns),
             ("accounts and instances", self._last_runs),
         )
@@ -145,6 +155,59 @@ class Health:
                 told = self.ssm.describe_document(Name=name)["Document"]
             fine = told.get("Status") == "Active"
             yield Finding(name, "ok" if fine else "fail", f"version {told.get('DefaultVersion')}, {told.get('Status')}")
+
+    def _own_runbooks(self) -> Iterator[Finding]:
+        """People's own, as the stack's OwnRunbooks has them: whether each is there, as it must be, and who else sees it."""
+        for entry in self.own_runbooks():
+            name, _, pin = entry.partition("@")
+            with asking(f"look at {name}"):
+                told = self.ssm.describe_document(Name=name)["Document"]
+            if pin and told.get("Hash", "").lower() != pin:
+                fix = "put its content back, or the new hash into OwnRunbooks: no run may use it as it is"
+                yield Finding(name, "fail", f"its hash is {told.get('Hash')}, OwnRunbooks allows {pin}", fix)
+            elif told.get("Status") != "Active":
+                yield Finding(name, "fail", f"it is {told.get('Status')}", "see AWS Systems Manager, Documents")
+            else:
+                yield Finding(name, "ok", f"version {told.get('DefaultVersion')}, {self._who_sees(name)}")
+
+    def _who_sees(self, name: str) -> str:
+        if name.startswith("arn:"):
+            return "shared with the hub"
+        with asking(f"look with whom {name} is shared"):
+            shared = self.ssm.describe_document_permission(Name=name, PermissionType="Share")["AccountIds"]
+        more = " or more" if len(shared) == SEEN_AT_ONCE else ""
+        return (
+            f"shared with {len(shared)}{more} accounts"
+            if shared
+            else "not shared: each account and Region needs its own"
+        )
+
+    def _key(self) -> Iterator[Finding]:
+        key = self.resource("AlertsKey")
+        with asking(f"look at {key}"):
+            state = self.kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+        fine = state == "Enabled"
+        fix = "" if fine else "enable the key, or cancel its deletion: no alert can be published without it"
+        yield Finding("key", "ok" if fine else "fail", f"{key} is {state}", fix)
+
+    def _quota(self) -> Iterator[Finding]:
+        """How much of what AWS lets run at once in the hub does run."""
+        with asking("count the automations under way"):
+            pages = self.ssm.get_paginator("describe_automation_executions").paginate(
+                Filters=[{"Key": "ExecutionStatus", "Values": ["InProgress"]}]
+            )
+            going = sum(len(page["AutomationExecutionMetadataList"]) for page in pages)
+        with asking("read the quota of concurrent automations"):
+            quota = self.quotas.get_service_quota(ServiceCode="ssm", QuotaCode=CONCURRENT_AUTOMATIONS)["Quota"]["Value"]
+        scarce = going > quota * 0.8
+        fix = (
+            "ask for more of the quota, or turn on adaptive concurrency: what exceeds it waits in AWS's queue"
+            if scarce
+            else ""
+        )
+        yield Finding(
+            "quota", "warn" if scarce else "ok", f"{going} of {quota:.0f} automations are under way here", fix
+        )
 
     def _bucket(self) -> Iterator[Finding]:
         bucket = self.resource("ReportsBucket")
