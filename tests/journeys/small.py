@@ -22,11 +22,12 @@ from patchtide.core.view import Dossier
 from simulator import sample
 from simulator.clock import PacedClock
 from simulator.demo import put
-from simulator.fleet import Behaviour, Organization
+from simulator.fleet import EXECUTION_ROLE, Behaviour, Organization
 from simulator.judge import Judge
 from simulator.powers import Policies
 from simulator.proof.faults import Killed
 from simulator.stack import Stack
+from simulator.template import ROOT, Template, load
 from simulator.wire import Wire
 from simulator.world import Switches, World
 
@@ -35,6 +36,7 @@ REGION = "eu-west-1"
 ALPHA, BETA = "111122223333", "444455556666"
 RINGS = {"a-1": "0", "b-1": "1", "a-2": "2", "b-2": "2"}
 BOSS = "arn:aws:sts::999900001111:assumed-role/Operators/boss@example.com"
+OWN_RUNBOOK = ROOT / "examples/runbook/template.yaml"
 LIST = b"patches:\n  - id: kernel.x86_64\n    title: kernel.x86_64:4.14.243\n"
 LIST_KEY = f"overrides/{hashlib.sha256(LIST).hexdigest()}.yaml"
 ITEM: Mapping[str, Any] = {
@@ -104,6 +106,16 @@ class Play:
 
     def put(self, **changes: object) -> None:
         put(self.stack, {name: value for name, value in {**ITEM, **changes}.items() if value is not None})
+
+    def lend_the_hubs_runbook(self, account: str) -> None:
+        """The execution role there may start the hub's own runbook, and do what that does, as docs/deploy.md has it."""
+        there = f"arn:aws:ssm:*:{sample.HUB}"
+        resources = [f"{there}:document/Acme-Patch", f"{there}:automation-definition/Acme-Patch:*"]
+        start = {"Effect": "Allow", "Action": "ssm:StartAutomationExecution", "Resource": resources}
+        given = {"HomeRegion": REGION, "ExecutionRoleName": EXECUTION_ROLE}
+        (policy,) = Template(load(OWN_RUNBOOK), account, REGION, given).of_type("AWS::IAM::RolePolicy").values()
+        self.powers.lend(account, EXECUTION_ROLE, policy["PolicyDocument"])
+        self.powers.lend(account, EXECUTION_ROLE, {"Version": "2012-10-17", "Statement": [start]})
 
     def write_list(self, body: bytes = LIST) -> str:
         """A list of patches is put under the digest of LIST, rightly or not; its URL."""

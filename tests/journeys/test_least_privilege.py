@@ -17,7 +17,7 @@ from simulator import sample
 from simulator.fleet import Behaviour
 from simulator.judge import Question
 from simulator.world import Calendar, Switches
-from tests.journeys.small import ALPHA, BETA, REGION, Play, judge, many, opened, organization, same_evening
+from tests.journeys.small import ALPHA, BETA, OWN_RUNBOOK, REGION, Play, judge, many, opened, organization, same_evening
 from tests.template.test_permissions import MAY, listed
 
 FREEZE = b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//y//EN\r\nEND:VCALENDAR\r\n"
@@ -131,6 +131,13 @@ def everything() -> Iterator[Play]:
         group = play.world.add_target_group(ALPHA, REGION, "web", fleet.nodes.values())
         options = {"StartStopped": "yes", "RestoreOnFailure": "yes", "HealthScript": "true", "TargetGroupArn": group}
         play.put(accounts=[ALPHA], runbook="Patchtide-PatchInstance", runbookParameters=options)
+        play.run(hours=8)
+        yield play
+    with opened(parameters={"OwnRunbooks": "Acme-Patch", "ShareOwnRunbooks": "yes"}) as play:
+        sample.deploy(play.world, OWN_RUNBOOK, sample.HUB, REGION)
+        for account in (ALPHA, BETA):
+            play.lend_the_hubs_runbook(account)
+        play.put(runbook="Acme-Patch", targetParameterName="InstanceId")
         play.run(hours=8)
         yield play
 

@@ -8,24 +8,23 @@ from patchtide.core.run import Run
 from patchtide.core.states import RunState
 from simulator import sample
 from simulator.fleet import EXECUTION_ROLE
-from simulator.template import ROOT, Template, load
-from tests.journeys.small import ALPHA, BETA, REGION, Play, opened
+from simulator.template import Template, load
+from tests.journeys.small import ALPHA, BETA, OWN_RUNBOOK, REGION, Play, opened
 
-TEMPLATE = ROOT / "examples/runbook/template.yaml"
 OWN = {"OwnRunbooks": "Acme-Patch"}
 
 
 def deploy(play: Play, account: str, *, lent: bool = True) -> None:
     """The stack of the example in an account: its document, and what it lends the account's execution role."""
-    sample.deploy(play.world, TEMPLATE, account, REGION)
-    made = Template(load(TEMPLATE), account, REGION, {"HomeRegion": REGION, "ExecutionRoleName": EXECUTION_ROLE})
+    sample.deploy(play.world, OWN_RUNBOOK, account, REGION)
+    made = Template(load(OWN_RUNBOOK), account, REGION, {"HomeRegion": REGION, "ExecutionRoleName": EXECUTION_ROLE})
     (policy,) = made.of_type("AWS::IAM::RolePolicy").values()
     if lent:
         play.powers.lend(account, policy["RoleName"], policy["PolicyDocument"])
 
 
 def patched(play: Play) -> Run:
-    sample.deploy(play.world, TEMPLATE, sample.HUB, REGION)
+    sample.deploy(play.world, OWN_RUNBOOK, sample.HUB, REGION)
     play.put(runbook="Acme-Patch", targetParameterName="InstanceId")
     play.run(hours=8)
     return play.runs()[0].run
@@ -68,21 +67,10 @@ def untouched(play: Play, run: Run, words: str) -> bool:
     return len(rows) == 2 and all(row["outcome"] == "notStarted" and words in row["sentence"] for row in rows)
 
 
-def lend_the_hubs(play: Play, account: str) -> None:
-    """The execution role there may start the hub's document, as docs/deploy.md has it."""
-    there = f"arn:aws:ssm:*:{sample.HUB}"
-    resources = [f"{there}:document/Acme-Patch", f"{there}:automation-definition/Acme-Patch:*"]
-    statement = {"Effect": "Allow", "Action": "ssm:StartAutomationExecution", "Resource": resources}
-    deployed = Template(load(TEMPLATE), account, REGION, {"HomeRegion": REGION, "ExecutionRoleName": EXECUTION_ROLE})
-    (policy,) = deployed.of_type("AWS::IAM::RolePolicy").values()
-    play.powers.lend(account, EXECUTION_ROLE, policy["PolicyDocument"])
-    play.powers.lend(account, EXECUTION_ROLE, {"Version": "2012-10-17", "Statement": [statement]})
-
-
 def test_the_hub_shares_its_own_with_the_accounts_of_a_run_if_people_want_that() -> None:
     with opened(parameters=OWN | {"ShareOwnRunbooks": "yes"}) as play:
         for account in (ALPHA, BETA):
-            lend_the_hubs(play, account)
+            play.lend_the_hubs_runbook(account)
         run = patched(play)
         assert run.state is RunState.SUCCEEDED
         assert set(play.outcomes(run.id).values()) == {"compliant"}
@@ -93,8 +81,8 @@ def test_the_hub_shares_its_own_with_the_accounts_of_a_run_if_people_want_that()
 
 def test_where_sharing_is_refused_those_that_see_it_already_are_patched(monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(parameters=OWN | {"ShareOwnRunbooks": "yes"}) as play:
-        lend_the_hubs(play, ALPHA)
-        sample.deploy(play.world, TEMPLATE, sample.HUB, REGION)
+        play.lend_the_hubs_runbook(ALPHA)
+        sample.deploy(play.world, OWN_RUNBOOK, sample.HUB, REGION)
         play.world.documents.owned(sample.HUB, REGION, "Acme-Patch").shared[ALPHA] = "$DEFAULT"
         monkeypatch.setattr("simulator.documents.MAX_SHARES", 1)
         play.put(runbook="Acme-Patch", targetParameterName="InstanceId")
