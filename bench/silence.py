@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from bench.figures import Control, Figure, Growth, Target
 from bench.world import REGIONS, Bench, Size, looked_at, stage
@@ -72,7 +71,7 @@ class Impatient(Memory):
         """The collector function's own."""
         made = super().collector()
         made.spokes.patience = _Never(self.now)  # type: ignore[attr-defined]
-        return replace(made)
+        return made
 
 
 class _Never(Patience):
