@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from patchtide.aws.faults import asking
+from patchtide.aws.files import content
 from patchtide.core.closures import Opening
-from patchtide.core.errors import Refused
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -43,16 +41,7 @@ class FreezeFiles:
 
     def text(self, key: str) -> str:
         """The file's text. Raises Refused where there is none to be read."""
-        with asking(f"read {key}"):
-            try:
-                found = self.client().get_object(Bucket=self.bucket, Key=key)
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "NoSuchKey":
-                    raise Refused(f"read {key}", "NoSuchKey", f"{self.bucket} has no {key}") from error
-                raise
-            if found["ContentLength"] > LARGEST:
-                raise Refused(f"read {key}", "TooLarge", f"{key} has over {LARGEST} bytes")
-            return found["Body"].read().decode("utf-8-sig", errors="replace")
+        return content(self.client(), self.bucket, key, LARGEST).decode("utf-8-sig", errors="replace")
 
 
 class Alarms:
