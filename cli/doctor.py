@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.console import Exit, now, write, write_table
-from cli.hub import Hub, online, parameter, physical
+from cli.hub import Hub, client, online, parameter, physical
 
 if TYPE_CHECKING:
     from patchtide.aws.health import Finding
@@ -19,8 +19,6 @@ def doctor(at: Hub) -> None:
 
     Exits with 1 when anything is wrong.
     """
-    import boto3
-
     from patchtide.aws import clients
     from patchtide.aws.health import Health, as_row
 
@@ -31,8 +29,8 @@ def doctor(at: Hub) -> None:
         sqs=clients.sqs(),
         s3=clients.s3(),
         cloudwatch=clients.cloudwatch(),
-        kms=boto3.client("kms", config=clients.CONFIG),
-        quotas=boto3.client("service-quotas", config=clients.CONFIG),
+        kms=client("kms"),
+        quotas=client("service-quotas"),
         own_runbooks=lambda: filter(None, parameter(at.stack, "OwnRunbooks").split(",")),
         items=at.items,
         registry=at.registry,

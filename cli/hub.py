@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_type_hints
 
 import typer
 
@@ -130,12 +130,10 @@ def physical(stack: str, resource: str) -> str:
     or else CloudFormation."""
     if said := _said(resource):
         return said
-    import boto3
-
     from patchtide.aws.faults import asking
 
     with asking(f"find {resource} of the stack {stack}"):
-        found = boto3.client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=resource)
+        found = client("cloudformation").describe_stack_resource(StackName=stack, LogicalResourceId=resource)
         return str(found["StackResourceDetail"]["PhysicalResourceId"])
 
 
@@ -144,13 +142,21 @@ def parameter(stack: str, name: str) -> str:
     CloudFormation. Empty where it has none."""
     if (said := _said(name)) is not None:
         return said
-    import boto3
-
     from patchtide.aws.faults import asking
 
     with asking(f"read the parameters of the stack {stack}"):
-        (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     return next((one["ParameterValue"] for one in found.get("Parameters", []) if one["ParameterKey"] == name), "")
+
+
+def client(service: str) -> Any:
+    """A client of a service that the command alone asks. Those of the functions are in `patchtide.aws.clients`: what stands there
+    ships with its model."""
+    import boto3
+
+    from patchtide.aws.clients import CONFIG
+
+    return boto3.client(cast("Any", service), config=CONFIG)
 
 
 def _said(name: str) -> str | None:
