@@ -1,6 +1,5 @@
 """Who does not answer is left alone for a while, and nobody else is."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -74,22 +73,13 @@ def test_an_answer_is_believed_for_all_of_the_region(hands: Hands) -> None:
     assert hands.ask(HERE)
 
 
-def refused(patience: Patience) -> None:
-    with patience.watching(HERE):
+def test_who_says_no_has_answered(hands: Hands) -> None:
+    with pytest.raises(Refused), hands.patience.watching(HERE):
         raise Refused("ask", "AccessDeniedException", "no")
-
-
-@pytest.mark.parametrize("raising", [refused])
-def test_who_says_no_has_answered(hands: Hands, raising: Callable[[Patience], None]) -> None:
-    with pytest.raises(Refused):
-        raising(hands.patience)
     assert hands.ask(HERE)
 
 
-def test_what_is_urgent_is_asked_all_the_same(hands: Hands) -> None:
+def test_who_is_put_off_is_told_whom_that_spares_until_when_and_why(hands: Hands) -> None:
     hands.ask(HERE, "ReadTimeoutError")
     with pytest.raises(PutOff, match="eu-west-1 is left alone until 09:01:00: said nothing"):
         hands.patience.check(HERE)
-    with hands.patience.watching(HERE):
-        pass
-    assert hands.ask(HERE)

@@ -11,8 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import pytest
 
 from patchtide.aws.spokes import MAX_CLIENTS, Spokes
+from patchtide.core.errors import Busy, PutOff
 from patchtide.core.location import Location
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -136,3 +138,13 @@ def test_a_client_of_boto3_that_is_let_go_is_gone() -> None:
         spokes.client("sts", Location(account(number), "eu-west-1"))
     gc.collect()
     assert len(alive) == MAX_CLIENTS
+
+
+def test_who_is_left_alone_is_reached_where_it_is_urgent() -> None:
+    here = Location("111122223333", "eu-west-1")
+    spokes = Sandbox().spokes
+    with pytest.raises(Busy), spokes.patience.watching(here):
+        raise Busy("ask", "ReadTimeoutError", "nothing")
+    with pytest.raises(PutOff):
+        spokes.at(here)
+    assert spokes.at(here, urgent=True).location == here

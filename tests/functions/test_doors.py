@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulator.stack import Context
 from simulator.template import ROOT
 from tests.journeys.small import Play, opened
 
@@ -43,6 +44,16 @@ def test_one_record_that_fails_is_reported_alone(play: Play) -> None:
     bad = good | {"messageId": "bad", "body": "not an inquiry"}
     answer = play.stack.invoke("CollectorFunction", {"Records": [good, bad]})
     assert answer == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+
+
+def test_a_question_is_not_begun_when_there_is_no_time_to_meet_silence(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = event("collector-targets")["Records"][0]
+    left = iter([100_000, 99_999])
+    monkeypatch.setattr(Context, "get_remaining_time_in_millis", lambda _: next(left))
+    answer = play.stack.invoke("CollectorFunction", {"Records": [first, first | {"messageId": "late"}]})
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "late"}]}
 
 
 def test_a_campaign_that_cannot_be_claimed_does_not_stop_another(play: Play) -> None:

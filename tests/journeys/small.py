@@ -124,6 +124,22 @@ class Play:
             self.stack._client("s3").put_object(Bucket=bucket, Key=LIST_KEY, Body=body)
         return f"s3://{bucket}/{LIST_KEY}"
 
+    def alarm(self, name: str, state: str) -> None:
+        """A CloudWatch alarm in that state."""
+        with self.stack.wire.quiet():
+            cloudwatch = self.stack._client("cloudwatch")
+            cloudwatch.put_metric_alarm(
+                AlarmName=name,
+                MetricName="errors",
+                Namespace="web",
+                Period=60,
+                EvaluationPeriods=1,
+                Threshold=1,
+                ComparisonOperator="GreaterThanThreshold",
+                Statistic="Sum",
+            )
+            cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="test")
+
     def run(self, hours: float) -> None:
         """Time passes, as far as the service has anything to do."""
         self.stack.run(self.world.clock.now + timedelta(hours=hours), self.read_mail)

@@ -56,17 +56,7 @@ def everything() -> Iterator[Play]:
         with play.stack.wire.quiet():
             bucket = play.stack._attribute("ReportsBucket", "")
             play.stack._client("s3").put_object(Bucket=bucket, Key="company.ics", Body=FREEZE)
-            play.stack._client("cloudwatch").put_metric_alarm(
-                AlarmName="quiet",
-                MetricName="errors",
-                Namespace="web",
-                Period=60,
-                EvaluationPeriods=1,
-                Threshold=1,
-                ComparisonOperator="GreaterThanThreshold",
-                Statistic="Sum",
-            )
-            play.stack._client("cloudwatch").set_alarm_state(AlarmName="quiet", StateValue="OK", StateReason="test")
+        play.alarm("quiet", "OK")
         play.world.calendars[play.world.organization.hub, REGION, "Freeze"] = Calendar("OPEN", [])
         play.put(
             accounts=[unit.id],

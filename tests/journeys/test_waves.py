@@ -167,19 +167,7 @@ def test_a_runbook_that_changes_between_two_waves_stops_the_second(play: Play) -
 def test_an_alarm_of_the_gate_that_is_not_quiet_keeps_the_next_wave_back(
     play: Play, state: str, patched: list[str] | None
 ) -> None:
-    with play.stack.wire.quiet():
-        cloudwatch = play.stack._client("cloudwatch")
-        cloudwatch.put_metric_alarm(
-            AlarmName="web-5xx",
-            MetricName="5xx",
-            Namespace="web",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1,
-            ComparisonOperator="GreaterThanThreshold",
-            Statistic="Sum",
-        )
-        cloudwatch.set_alarm_state(AlarmName="web-5xx", StateValue=state, StateReason="test")
+    play.alarm("web-5xx", state)
     play.put(duration=3, cutoff=1, waves=same_evening({"alarms": ["web-5xx"], "soak": "10m"}))
     play.run(hours=6)
     run = play.runs()[0].run

@@ -28,11 +28,8 @@ if TYPE_CHECKING:
 MAX_CLIENTS = 60  # a client costs megabytes; a collector that has seen many locations forgets the oldest
 RENEW = timedelta(minutes=10)
 PATCH_DOCUMENTS = ("AWS-RunPatchBaseline", "AWS-RunPatchBaselineWithHooks")
-SCRIPTS = (
-    "pre",
-    "health",
-    "post",
-)  # what a command's comment says after the run, where it is one of the runbook's scripts
+# What a command's comment says after the run, where it is one of the runbook's scripts.
+SCRIPTS = ("pre", "health", "post")
 RESTORED = "restored"  # the same, where it scans a root volume that was put back
 MAX_CANCELLED = 50  # CancelCommandRequest.InstanceIds
 MAX_PATCHES = 200  # of one instance; who lacks more lacks them all
