@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import Format, Output, prose, write_json
+from cli.console import Exit, Format, Output, fail, prose, write_json
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="The whole service as servers on this machine, without AWS."
@@ -42,7 +42,11 @@ def up(
 
     With --output json, one object is written when they are ready: the environment that any AWS CLI or SDK needs.
     """
+    from simulator import ministack
     from simulator.server import serve
+
+    if not ministack.PYTHON.exists():
+        fail(Exit.ERROR, "The server that plays AWS is not installed. Run `make setup`, then try again.")
 
     def ready(environment: Mapping[str, str]) -> None:
         if output is Format.JSON:

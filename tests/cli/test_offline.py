@@ -380,3 +380,12 @@ def test_validate_needs_neither_network_nor_aws(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={}, capture_output=True, text=True)  # noqa: S603 - our own
     assert "valid" in done.stderr
     assert not {"boto3", "botocore"} & set(done.stderr.split())
+
+
+def test_a_local_world_that_is_not_installed_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.ministack.PYTHON", tmp_path / "python")
+    result = runner.invoke(app, ["local", "up"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "Run `make setup`" in result.stderr
